@@ -1,0 +1,8 @@
+"""The one exception that is meant for people."""
+
+
+class UserError(Exception):
+    """Something the user can mend; `main` prints its message on one line and exits with status 2.
+
+    The message says what was wrong, which file or key, and what to do about it.
+    """
