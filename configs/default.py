@@ -1,0 +1,53 @@
+"""Every key of a run, with its default; the other configs are short differences from this one."""
+
+from ml_collections import ConfigDict
+
+from flowasd.typing import Config
+
+
+def level(squeeze=(1, 128), steps=8, width=128, kernel=(5, 1)) -> ConfigDict:
+    """One level of the flow; tuples are (time, mel)."""
+    return ConfigDict({"squeeze": squeeze, "steps": steps, "width": width, "kernel": kernel})
+
+
+def get_config() -> Config:
+    """Returns the full config."""
+    return ConfigDict(
+        {
+            "seed": 0,  # of splits, initial parameters, patches and noise
+            "data": {
+                "root": "",  # folder in DCASE layout; none: the built-in simulated corpus
+                "cache": "",  # features and built-in corpus; none: the user's cache folder
+                "validation": 0.1,  # fraction of the training clips
+                "test": 0.2,  # the same, held out where there is no test folder
+                "simulated": {"seed": 0, "n_train": 60, "n_test": 25},  # clips an ID
+            },
+            "frontend": {
+                "sample_rate": 16000,  # Hz
+                "n_fft": 1024,  # samples
+                "hop_length": 512,  # samples
+                "n_mels": 128,
+            },
+            "model": {
+                "levels": (level(),),
+                "embed": 16,  # size of the embedding of the machine ID
+            },
+            "train": {
+                "steps": 1000,
+                "batch_size": 16,  # patches
+                "patch_length": 64,  # frames
+                "noise": 0.1,  # standard deviation, in those of the training set
+                "learning_rate": 1e-3,
+                "warmup_steps": 100,
+                "weight_decay": 0.0,
+                "clip_norm": 1.0,
+                "log_every": 20,  # steps of one dispatch
+                "eval_every": 100,  # steps between validations, each with a checkpoint
+            },
+            "score": {
+                "rule": "mean",  # which column of scores.csv is `score`
+                "hop": 32,  # frames between the patches that cover a clip
+                "batch_size": 64,  # patches
+            },
+        }
+    )

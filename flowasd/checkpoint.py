@@ -1,0 +1,102 @@
+"""Checkpoints of a run, by orbax; no other file imports it.
+
+Each step holds three items: `model` (what scoring needs: flow and front-end statistics),
+`trainer` (what only training needs: optimiser, step and random key) and `card` (JSON: config,
+machine IDs). The last and the best step by validation NLL are kept.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import jax
+import orbax.checkpoint as ocp
+
+from flowasd.errors import UserError
+
+Tree = TypeVar("Tree")
+
+
+class Checkpoints:
+    """The checkpoints under `workdir/checkpoints`.
+
+    Args:
+        workdir: Folder of the run.
+        create: Whether the folder may be made; otherwise it must hold a checkpoint.
+
+    Raises:
+        UserError: If there is no checkpoint and `create` is false.
+    """
+
+    def __init__(self, workdir: Path, *, create: bool = False):
+        folder = workdir.absolute() / "checkpoints"
+        if not create and not folder.is_dir():
+            raise UserError(f"{workdir}: no checkpoint here; train first, with --workdir={workdir}")
+        policy = ocp.checkpoint_managers
+        keep_best = policy.BestN(get_metric_fn=_validation_nll, reverse=True, n=1)
+        self._manager = ocp.CheckpointManager(
+            folder,
+            item_names=("model", "trainer", "card"),
+            options=ocp.CheckpointManagerOptions(
+                create=create,
+                read_only=not create,
+                best_fn=_validation_nll,
+                best_mode="min",
+                preservation_policy=policy.AnyPreservationPolicy([policy.LatestN(1), keep_best]),
+                enable_async_checkpointing=False,
+            ),
+        )
+        if not create and self.latest is None:
+            raise UserError(f"{workdir}: no finished checkpoint here; train first")
+
+    @property
+    def latest(self) -> int | None:
+        """The last step saved."""
+        return self._manager.latest_step()
+
+    @property
+    def best(self) -> int | None:
+        """The step with the lowest validation NLL."""
+        return self._manager.best_step()
+
+    def save(
+        self, step: int, model: Any, trainer: Any, card: Mapping[str, Any], validation_nll: float
+    ) -> None:
+        """Writes one step; `model` and `trainer` are pytrees of arrays."""
+        self._manager.save(
+            step,
+            args=ocp.args.Composite(
+                model=ocp.args.StandardSave(model),
+                trainer=ocp.args.StandardSave(trainer),
+                card=ocp.args.JsonSave(dict(card)),
+            ),
+            metrics={"validation_nll": validation_nll},
+        )
+
+    def card(self, step: int) -> dict[str, Any]:
+        """Config and machine IDs of a step."""
+        args = ocp.args.Composite(card=ocp.args.JsonRestore())
+        return self._manager.restore(step, args=args)["card"]
+
+    def restore(self, step: int, item: str, template: Tree) -> Tree:
+        """Restores `model` or `trainer` onto this machine's first device.
+
+        Args:
+            step: A step that was saved.
+            item: Which of the two.
+            template: A tree of arrays or of `jax.ShapeDtypeStruct`, of the saved shapes.
+        """
+        here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+        abstract = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=here), template
+        )
+        args = ocp.args.Composite(**{item: ocp.args.StandardRestore(abstract)})
+        return self._manager.restore(step, args=args)[item]
+
+    def close(self) -> None:
+        """Waits for what is being written and lets go of the folder."""
+        self._manager.close()
+
+
+def _validation_nll(metrics: Mapping[str, float]) -> float:
+    return metrics["validation_nll"]

@@ -1,0 +1,226 @@
+"""The Python API: a trained detector, restored from its workdir, that scores recordings.
+
+detector = Detector.load(Path("runs/slider"))
+for result in detector.score([Path("normal_id_00_00000000.wav")]):
+print(result.path, result.score)
+"""
+
+import contextlib
+import csv
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TextIO, cast
+
+import numpy as np
+from flax import nnx
+from jaxtyping import Float
+from ml_collections import ConfigDict
+
+from flowasd.bank import read_log_mels
+from flowasd.checkpoint import Checkpoints
+from flowasd.data.dcase import find_audio, parse_clip
+from flowasd.errors import UserError
+from flowasd.flow.glow import Glow, make_glow
+from flowasd.frontend import Frontend, Standardisation, standardise
+from flowasd.scoring import FrameNLL, clip_scores, frame_nll
+from flowasd.typing import Config
+
+CLIPS_AT_ONCE = 64
+
+
+@dataclass(frozen=True)
+class Result:
+    """What the detector says of one file.
+
+    Attributes:
+        path: The file.
+        machine_id: The ID that it was scored under.
+        score: The score by the configured rule; the larger, the more anomalous.
+        scores: The score by every rule.
+        error: Why the file could not be scored; then there are no scores.
+    """
+
+    path: Path
+    machine_id: str = ""
+    score: float = float("nan")
+    scores: dict[str, float] = field(default_factory=dict)
+    error: UserError | None = None
+
+
+@dataclass(frozen=True)
+class Detector:
+    """A trained flow with all that it takes to score a recording.
+
+    Attributes:
+        flow: The flow.
+        statistics: Standardisation of its input.
+        machine_ids: The IDs that it knows, in the order of their indices.
+        config: The config of its run.
+        step: The training step that it was saved at.
+    """
+
+    flow: Glow
+    statistics: Standardisation
+    machine_ids: list[str]
+    config: Config
+    step: int
+
+    @classmethod
+    def load(cls, workdir: Path) -> "Detector":
+        """Restores the best checkpoint of a run, without what only training needs.
+
+        Raises:
+            UserError: If the folder holds no checkpoint.
+        """
+        checkpoints = Checkpoints(workdir)
+        step = checkpoints.best
+        assert step is not None
+        card = checkpoints.card(step)
+        config = cast(Config, ConfigDict(card["config"]))
+        make = partial(
+            make_glow,
+            config.model,
+            n_mels=config.frontend.n_mels,
+            n_machines=len(card["machine_ids"]),
+            seed=config.seed,
+        )
+        graph, params, constants = nnx.split(nnx.eval_shape(make), nnx.Param, ...)
+        template = {"params": nnx.as_pure(params), "constants": nnx.as_pure(constants)}
+        state = checkpoints.restore(step, "model", template)
+        checkpoints.close()
+        mean, std = (np.array(card[name], np.float32) for name in ("mean", "std"))
+        return cls(
+            flow=nnx.merge(graph, state["params"], state["constants"]),
+            statistics=Standardisation(mean, std),
+            machine_ids=card["machine_ids"],
+            config=config,
+            step=step,
+        )
+
+    @property
+    def frontend(self) -> Frontend:
+        """Settings of the log-mel."""
+        return Frontend(**self.config.frontend)
+
+    def frame_nll(
+        self, log_mels: Sequence[Float[np.ndarray, "_ mel"]], machine_ids: Sequence[str]
+    ) -> list[FrameNLL]:
+        """NLL of every frame of every clip in nats per dimension.
+
+        Args:
+            log_mels: Log-mels `(time, mel)` in dB.
+            machine_ids: The ID of every clip, each one that the detector knows.
+        """
+        return frame_nll(
+            self.flow,
+            [standardise(log_mel, self.statistics) for log_mel in log_mels],
+            [self.machine_ids.index(machine_id) for machine_id in machine_ids],
+            length=self.config.train.patch_length,
+            hop=self.config.score.hop,
+            batch_size=self.config.score.batch_size,
+        )
+
+    def score(self, paths: Sequence[Path], machine_id: str | None = None) -> Iterator[Result]:
+        """Scores files of any length and sampling rate, some at a time.
+
+        Args:
+            paths: Audio files.
+            machine_id: The ID of all of them; without it, each file's name tells.
+
+        Yields:
+            A result for every path, in order; one with an `error` where a file cannot be scored.
+
+        Raises:
+            UserError: If `machine_id` is not one that the detector knows.
+        """
+        if machine_id is not None:
+            self._check_known(machine_id)
+        for first in range(0, len(paths), CLIPS_AT_ONCE):
+            some = read_log_mels(paths[first : first + CLIPS_AT_ONCE], self.frontend)
+            yield from self._score_some(some, machine_id)
+
+    def _score_some(self, some, machine_id: str | None) -> list[Result]:
+        results, log_mels = [], []
+        for path, log_mel in some:
+            try:
+                if isinstance(log_mel, UserError):
+                    raise log_mel
+                known = machine_id or self._machine_id_of(path)
+            except UserError as error:
+                results.append(Result(path, error=error))
+                continue
+            log_mels.append(log_mel)
+            results.append(Result(path, known))
+        scored = [result.machine_id for result in results if result.error is None]
+        frame_nlls = iter(self.frame_nll(log_mels, scored))
+        return [
+            result if result.error else self._result(result, next(frame_nlls)) for result in results
+        ]
+
+    def _result(self, result: Result, nll: FrameNLL) -> Result:
+        scores = clip_scores(nll)
+        score = scores[self.config.score.rule]
+        return Result(result.path, result.machine_id, score, scores)
+
+    def _machine_id_of(self, path: Path) -> str:
+        try:
+            machine_id = parse_clip(path).machine_id
+        except UserError as error:
+            raise UserError(f"{error}; or give its ID with --machine_id") from error
+        self._check_known(machine_id, f"{path}: ")
+        return machine_id
+
+    def _check_known(self, machine_id: str, where: str = "") -> None:
+        if machine_id not in self.machine_ids:
+            raise UserError(
+                f"{where}the model has not seen machine ID {machine_id}; "
+                f"it knows {', '.join(self.machine_ids)}"
+            )
+
+
+def score_to_csv(
+    workdir: Path, inputs: Sequence[str], machine_id: str | None, output: str | None
+) -> int:
+    """Scores files and writes `path,machine_id,score` rows as they come; errors go to stderr.
+
+    Args:
+        workdir: Folder of a run.
+        inputs: Files, folders or globs.
+        machine_id: The ID of all files; without it, each file's name tells.
+        output: CSV to write; without it, standard output.
+
+    Returns:
+        The exit status: 1 if a file could not be scored.
+
+    Raises:
+        UserError: If there is no checkpoint or no file, or `output` cannot be written.
+    """
+    if not inputs:
+        raise UserError("nothing to score; name files, folders or globs with --input")
+    detector = Detector.load(workdir)
+    paths = find_audio(inputs)
+    failed = 0
+    with _open_output(output) as stream:
+        rows = csv.writer(stream, lineterminator="\n")
+        rows.writerow(("path", "machine_id", "score"))
+        for result in detector.score(paths, machine_id):
+            if result.error:
+                print(f"flowasd: {result.error}", file=sys.stderr)
+                failed += 1
+            else:
+                rows.writerow((result.path, result.machine_id, result.score))
+    if failed:
+        print(f"flowasd: {failed} of {len(paths)} files were not scored", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _open_output(output: str | None) -> contextlib.AbstractContextManager[TextIO]:
+    if output is None:
+        return contextlib.nullcontext(sys.stdout)
+    try:
+        return Path(output).open("w", newline="")
+    except OSError as error:
+        raise UserError(f"{output}: cannot be written ({error.strerror})") from error

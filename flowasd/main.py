@@ -1,0 +1,74 @@
+"""The command line: flags, modes, and errors on one line.
+
+python -m flowasd.main --config=configs/slider.py --workdir=runs/slider
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+from flowasd.errors import UserError
+
+CONFIG = config_flags.DEFINE_config_file("config", None, "Config file, such as configs/slider.py.")
+WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; default runs/<config name>.")
+MODE = flags.DEFINE_enum("mode", "train", ["train", "evaluate", "report", "score"], "What to do.")
+INPUT = flags.DEFINE_multi_string("input", [], "score: file, folder or glob; may be repeated.")
+OUTPUT = flags.DEFINE_string("output", None, "score: CSV to write; default: standard output.")
+MACHINE_ID = flags.DEFINE_string("machine_id", None, "score: ID of all inputs, such as id_00.")
+
+
+def workdir() -> Path:
+    """The folder of the run, by flag or by the config's name."""
+    if WORKDIR.value:
+        return Path(WORKDIR.value)
+    if CONFIG.value is None:
+        raise UserError("name a --config, such as --config=configs/slider.py, or a --workdir")
+    return Path("runs", Path(config_flags.get_config_filename(flags.FLAGS["config"])).stem)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs one mode and returns the exit status."""
+    if len(argv) > 1:
+        raise UserError(f"not a flag: {' '.join(argv[1:])}")
+    if MODE.value == "score":
+        from flowasd.detector import score_to_csv
+
+        return score_to_csv(workdir(), INPUT.value, MACHINE_ID.value, OUTPUT.value)
+    from flowasd import evaluate, train
+
+    if MODE.value == "train":
+        if CONFIG.value is None:
+            raise UserError("training needs a config, such as --config=configs/slider.py")
+        train.train(CONFIG.value, workdir())
+    root = CONFIG.value.data.root if CONFIG.value else ""
+    evaluation = evaluate.evaluate(workdir(), root)
+    if MODE.value != "report":
+        evaluate.write_results(workdir(), evaluation)
+    evaluate.write_evaluation_report(workdir(), evaluation)
+    print(evaluate.describe(workdir(), evaluation))
+    return 0
+
+
+def parse(argv: Sequence[str]) -> Sequence[str]:
+    """Parses the flags; a wrong one is a `UserError`."""
+    try:
+        return flags.FLAGS(argv)
+    except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
+        raise UserError(" ".join(str(error).split())) from error
+
+
+def run() -> None:
+    """Runs `main`; what the user can mend ends as one line and status 2."""
+    logging.set_verbosity(logging.ERROR)
+    try:
+        app.run(main, flags_parser=parse)
+    except UserError as error:
+        print(f"flowasd: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    run()

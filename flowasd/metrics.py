@@ -1,0 +1,112 @@
+"""AUC and pAUC per machine ID, as DCASE Task 2 defines them.
+
+Labels are 0 (normal) and 1 (anomalous); a higher score means more anomalous.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from sklearn.metrics import roc_auc_score
+
+RULE_WIDTH = 16  # of a rule's two columns in `table`: five rules and a 10-letter ID fill 100
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a result table; `auc` and `pauc` lie in [0, 1]."""
+
+    machine_id: str
+    auc: float
+    pauc: float
+
+
+def auc(labels: Sequence[int], scores: Float[np.ndarray, " clips"]) -> float:
+    """Returns the area under the ROC curve.
+
+    Args:
+        labels: 0 or 1 a clip, both present.
+        scores: One a clip, finite.
+    """
+    return float(roc_auc_score(labels, scores))
+
+
+def pauc(labels: Sequence[int], scores: Float[np.ndarray, " clips"], max_fpr: float = 0.1) -> float:
+    """Returns the area under the ROC curve up to a false-positive rate, standardised.
+
+    The standardisation is McClish's ("Analyzing a portion of the ROC curve", 1989), which
+    scikit-learn and so DCASE's own evaluator use: chance is 0.5 and a perfect score is 1.
+
+    Args:
+        labels: 0 or 1 a clip, both present.
+        scores: One a clip, finite.
+        max_fpr: The largest false-positive rate that counts.
+    """
+    return float(roc_auc_score(labels, scores, max_fpr=max_fpr))
+
+
+def per_machine(
+    machine_ids: Sequence[str],
+    labels: Sequence[int | None],
+    scores: Float[np.ndarray, " clips"],
+) -> list[Row]:
+    """Returns a row for each machine ID, sorted by ID.
+
+    Clips without a label (`None`) do not count. An ID that has no normal or no anomalous
+    clip has no ROC curve and is left out, so the list may be empty.
+    """
+    rows = []
+    for machine_id in sorted(set(machine_ids)):
+        own = [
+            (label, score)
+            for owner, label, score in zip(machine_ids, labels, scores, strict=True)
+            if owner == machine_id and label is not None
+        ]
+        own_labels = [label for label, _ in own]
+        if set(own_labels) == {0, 1}:
+            own_scores = np.array([score for _, score in own])
+            rows.append(Row(machine_id, auc(own_labels, own_scores), pauc(own_labels, own_scores)))
+    return rows
+
+
+def average(rows: Sequence[Row]) -> Row:
+    """Returns the arithmetic mean over IDs, each counting the same, as the row "Average".
+
+    Raises:
+        ValueError: `rows` is empty: with no ID there is nothing to average.
+    """
+    if not rows:
+        raise ValueError("no machine ID has both normal and anomalous clips: nothing to average")
+    return Row(
+        "Average",
+        float(np.mean([row.auc for row in rows])),
+        float(np.mean([row.pauc for row in rows])),
+    )
+
+
+def table(columns: Mapping[str, Sequence[Row]]) -> str:
+    """Returns a plain-text table in percent: a line an ID and an average, two columns a rule.
+
+    Args:
+        columns: The rows of every score rule, by its name; all over the same IDs. A name is
+            cut to `RULE_WIDTH` letters.
+
+    Raises:
+        ValueError: The rules' rows are empty or not over the same IDs.
+    """
+    lines = list(zip(*([*rows, average(rows)] for rows in columns.values()), strict=True))
+    if any(len({row.machine_id for row in line}) > 1 for line in lines):
+        raise ValueError(f"these rules cover different machine IDs: {', '.join(columns)}")
+    names = [line[0].machine_id for line in lines]
+    cells = [[f"{100 * row.auc:.1f}  {100 * row.pauc:6.1f}" for row in line] for line in lines]
+    grid = [
+        ("", [rule[:RULE_WIDTH] for rule in columns]),
+        ("", ["AUC    pAUC"] * len(columns)),
+        *zip(names, cells, strict=True),
+    ]
+    margin = max(map(len, names))
+    return "\n".join(
+        "  ".join([f"{name:<{margin}}", *(f"{cell:>{RULE_WIDTH}}" for cell in line)])
+        for name, line in grid
+    )

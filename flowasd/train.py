@@ -1,0 +1,245 @@
+"""Training: one pure step, and the loop that validates, logs and keeps checkpoints."""
+
+import json
+import math
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+from jaxtyping import Array, Float, Int, PyTree, UInt32
+from tqdm import tqdm
+
+from flowasd.bank import Bank, draw_patches, make_bank, source_features
+from flowasd.checkpoint import Checkpoints
+from flowasd.data.source import cache_folder, open_source
+from flowasd.errors import UserError
+from flowasd.flow.glow import Glow, make_glow
+from flowasd.frontend import Frontend, fit_standardisation, patch_starts, take_patches
+from flowasd.metric_log import MetricLog
+from flowasd.objective import nll
+from flowasd.typing import Config
+from flowasd.workdir import open_workdir, write_splits
+
+INITIALISATION_PATCHES = 256
+# What each item of a checkpoint takes from the state: scoring reads `model` alone.
+ITEMS = {"model": ("params", "constants"), "trainer": ("step", "opt_state", "key")}
+
+
+class TrainState(NamedTuple):
+    """All that training changes or draws from.
+
+    Attributes:
+        step: Updates done.
+        params: What the optimiser moves.
+        constants: What belongs to the flow and stays (the permutations of its linear maps).
+        opt_state: State of the optimiser.
+        key: Data of the random key of the run; a step folds its number into it.
+    """
+
+    step: Int[Array, ""]
+    params: PyTree
+    constants: PyTree
+    opt_state: PyTree
+    key: UInt32[Array, "2"]
+
+
+class Patches(NamedTuple):
+    """A fixed set of patches in batches of one shape; the weight of the last one's padding is 0."""
+
+    clip: Int[Array, "step batch"]
+    start: Int[Array, "step batch"]
+    weight: Float[Array, "step batch"]
+
+
+def make_optimizer(config: Config) -> optax.GradientTransformation:
+    """AdamW with linear warm-up, cosine decay to zero and clipping by the global norm."""
+    schedule = optax.warmup_cosine_decay_schedule(
+        0.0, config.learning_rate, config.warmup_steps, config.steps
+    )
+    return optax.chain(
+        optax.clip_by_global_norm(config.clip_norm),
+        optax.adamw(schedule, weight_decay=config.weight_decay),
+    )
+
+
+def initial_state(
+    config: Config, bank: Bank, n_machines: int
+) -> tuple[nnx.GraphDef[Glow], TrainState]:
+    """Builds the flow, with actnorms initialised from one batch of the bank, and the optimiser."""
+
+    def build() -> Glow:
+        return make_glow(
+            config.model, n_mels=config.frontend.n_mels, n_machines=n_machines, seed=config.seed
+        )
+
+    @jax.jit
+    def initialise(bank: Bank, key: Array) -> tuple[nnx.State, nnx.State]:
+        flow = build()
+        flow.initialise(*draw_patches(bank, key, INITIALISATION_PATCHES, config.train.patch_length))
+        _, params, constants = nnx.split(flow, nnx.Param, ...)
+        return nnx.as_pure(params), nnx.as_pure(constants)
+
+    graph = nnx.graphdef(nnx.eval_shape(build))
+    key = jax.random.key(config.seed)
+    params, constants = initialise(bank, jax.random.fold_in(key, config.train.steps))
+    opt_state = make_optimizer(config.train).init(params)
+    return graph, TrainState(jnp.int32(0), params, constants, opt_state, jax.random.key_data(key))
+
+
+def train_step(
+    state: TrainState, bank: Bank, *, graph: nnx.GraphDef[Glow], config: Config
+) -> tuple[TrainState, Float[Array, ""]]:
+    """One update on patches drawn from the bank; a pure function of its arguments.
+
+    Args:
+        state: The state before.
+        bank: Clips to draw from.
+        graph: Structure of the flow.
+        config: The `train` part of the run's config.
+
+    Returns:
+        The state after, and the mean NLL of the batch in nats per dimension.
+    """
+    key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
+    patch_key, noise_key = jax.random.split(key)
+    x, machine = draw_patches(bank, patch_key, config.batch_size, config.patch_length)
+    x = x + config.noise * jax.random.normal(noise_key, x.shape)
+
+    def loss(params: PyTree) -> Array:
+        return nll(nnx.merge(graph, params, state.constants), x, machine).mean()
+
+    value, gradient = jax.value_and_grad(loss)(state.params)
+    updates, opt_state = make_optimizer(config).update(gradient, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    return state._replace(step=state.step + 1, params=params, opt_state=opt_state), value
+
+
+def covering_patches(bank: Bank, length: int, batch_size: int) -> Patches:
+    """Adjacent patches that cover every clip of the bank."""
+    starts = [patch_starts(int(frames), length, length) for frames in bank.n_frames]
+    clip = np.repeat(np.arange(len(starts)), [len(start) for start in starts])
+    padding = -len(clip) % batch_size
+    columns = (clip, np.concatenate(starts), np.ones(len(clip), np.float32))
+    return Patches(
+        *(jnp.asarray(np.pad(column, (0, padding)).reshape(-1, batch_size)) for column in columns)
+    )
+
+
+def mean_nll(
+    state: TrainState, bank: Bank, patches: Patches, *, graph: nnx.GraphDef[Glow], length: int
+) -> Float[Array, ""]:
+    """Mean NLL over a fixed set of patches, without noise, in nats per dimension."""
+    flow = nnx.merge(graph, state.params, state.constants)
+
+    def batch_sum(batch: Patches) -> Array:
+        x = take_patches(bank.features, bank.n_frames, batch.clip, batch.start, length)
+        return (batch.weight * nll(flow, x[..., None], bank.machine[batch.clip])).sum()
+
+    return jax.lax.map(batch_sum, patches).sum() / patches.weight.sum()
+
+
+def restore_state(checkpoints: Checkpoints, state: TrainState) -> TrainState:
+    """The state of the last checkpoint; `state` gives the shapes."""
+    step = checkpoints.latest
+    if step is None:
+        return state
+    fields = state._asdict()
+    for item, names in ITEMS.items():
+        template = {name: fields[name] for name in names}
+        fields |= checkpoints.restore(step, item, template)
+    return TrainState(**fields)
+
+
+def fit(config: Config, workdir: Path, banks: dict[str, Bank], card: dict[str, Any]) -> None:
+    """Trains to the end, from the last checkpoint in `workdir` if there is one.
+
+    Each `eval_every` steps it validates, logs and saves, so that a run that is cut off and
+    started again ends with the same bits as one that was not.
+
+    Args:
+        config: The whole config of the run.
+        workdir: Folder that takes checkpoints and metrics.
+        banks: Clips of `train` and `validation`.
+        card: What a checkpoint says of itself.
+    """
+    settings = config.train
+    graph, state = initial_state(config, banks["train"], len(card["machine_ids"]))
+    checkpoints = Checkpoints(workdir, create=True)
+    state = restore_state(checkpoints, state)
+    step = partial(train_step, graph=graph, config=settings)
+    run_steps = jax.jit(
+        lambda state, bank: jax.lax.scan(
+            lambda state, _: step(state, bank), state, length=settings.log_every
+        ),
+        donate_argnums=0,
+    )
+    validate = jax.jit(partial(mean_nll, graph=graph, length=settings.patch_length))
+    patches = covering_patches(banks["validation"], settings.patch_length, settings.batch_size)
+    first = int(state.step)
+    log = MetricLog(workdir, first)
+    start = time.perf_counter() - log.seconds
+    with tqdm(total=settings.steps, initial=first, unit="step", desc="train") as bar:
+        for done in range(first + settings.log_every, settings.steps + 1, settings.log_every):
+            state, losses = run_steps(state, banks["train"])
+            row = {"step": done, "train_nll": float(losses.mean())}
+            if not math.isfinite(row["train_nll"]):
+                raise UserError(
+                    f"training diverged before step {done}: the NLL is {row['train_nll']}; "
+                    "lower --config.train.learning_rate"
+                )
+            if done % settings.eval_every == 0:
+                row["validation_nll"] = float(validate(state, banks["validation"], patches))
+                row["seconds"] = time.perf_counter() - start
+                fields = state._asdict()
+                items = {name: {f: fields[f] for f in ITEMS[name]} for name in ITEMS}
+                checkpoints.save(done, **items, card=card, validation_nll=row["validation_nll"])
+            log.write({"seconds": time.perf_counter() - start} | row)
+            bar.update(settings.log_every)
+            bar.set_postfix({name: f"{row[name]:.4f}" for name in row if name.endswith("nll")})
+    log.close()
+    checkpoints.close()
+
+
+def train(config: Config, workdir: Path) -> None:
+    """Trains a flow on a run's data, or goes on from the last checkpoint in `workdir`.
+
+    Args:
+        config: The whole config of the run.
+        workdir: Folder that takes config, splits, checkpoints and metrics.
+
+    Raises:
+        UserError: Before the first step, if data, config or workdir do not allow the run.
+    """
+    check_steps(config.train)
+    open_workdir(workdir, config)
+    source = open_source(config.data, config.seed)
+    write_splits(workdir, source)
+    features = source_features(source, Frontend(**config.frontend), cache_folder(config.data))
+    statistics = fit_standardisation(*features["train"])
+    banks = {
+        split: make_bank(features[split], source.machine_index(split), statistics)
+        for split in ("train", "validation")
+    }
+    card = {
+        "config": json.loads(config.to_json()),
+        "machine_ids": source.machine_ids,
+        "mean": statistics.mean.tolist(),
+        "std": statistics.std.tolist(),
+    }
+    fit(config, workdir, banks, card)
+
+
+def check_steps(config: Config) -> None:
+    """Raises a `UserError` unless steps divide into evaluations, and these into log rows."""
+    for whole, part in (("steps", "eval_every"), ("eval_every", "log_every")):
+        if config[whole] % config[part]:
+            raise UserError(
+                f"config.train.{whole}={config[whole]} is not a multiple of "
+                f"config.train.{part}={config[part]}"
+            )
