@@ -17,7 +17,7 @@ from flowasd import metrics
 from flowasd.bank import source_features
 from flowasd.data.source import Source, cache_folder, open_source
 from flowasd.detector import Detector
-from flowasd.metric_log import read_metrics
+from flowasd.metric_log import Row, read_metrics
 from flowasd.report import Example, ScoredClip, write_report
 from flowasd.scoring import RULES, clip_scores
 from flowasd.workdir import write_text
@@ -86,7 +86,7 @@ def _summary(
     source: Source,
     clips: Sequence[ScoredClip],
     times: dict[str, float],
-    history: Sequence[dict[str, float]],
+    history: Sequence[Row],
 ) -> dict[str, Any]:
     validated = {row["step"]: row["validation_nll"] for row in history if "validation_nll" in row}
     return {

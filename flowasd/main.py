@@ -68,6 +68,9 @@ def run() -> None:
     except UserError as error:
         print(f"flowasd: {error}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        print("flowasd: interrupted; the same command goes on from here", file=sys.stderr)
+        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -2,13 +2,15 @@
 
 import json
 import os
-from collections.abc import Mapping
+import time
 from pathlib import Path
 
 from tensorboardX import SummaryWriter
 
+Row = dict[str, int | float]
 
-def read_metrics(workdir: Path) -> list[dict[str, float]]:
+
+def read_metrics(workdir: Path) -> list[Row]:
     """The rows of metrics.jsonl, none if there is no such file.
 
     A last line that was cut off by a crash is left out.
@@ -32,13 +34,14 @@ class MetricLog:
         partial = path.with_suffix(".partial")
         partial.write_text("".join(json.dumps(row) + "\n" for row in kept))
         os.replace(partial, path)
-        self.seconds = kept[-1]["seconds"] if kept else 0.0
+        self._start = time.perf_counter() - (kept[-1]["seconds"] if kept else 0.0)
         self._file = path.open("a", buffering=1)
         self._events = SummaryWriter(str(workdir), purge_step=step + 1 if step else None)
 
-    def write(self, row: Mapping[str, float]) -> None:
-        """Writes one row, which has a `step`."""
-        self._file.write(json.dumps(dict(row)) + "\n")
+    def write(self, row: Row) -> None:
+        """Writes one row, which has a `step`, and the seconds trained so far."""
+        row = {**row, "seconds": round(time.perf_counter() - self._start, 3)}
+        self._file.write(json.dumps(row) + "\n")
         for name, value in row.items():
             if name != "step":
                 self._events.add_scalar(name, value, int(row["step"]))

@@ -144,7 +144,7 @@ def _legend_above(axes: Axes) -> None:
 def _svg(figure: Figure, alt: str) -> str:
     buffer = io.StringIO()
     # Without a salt the identifiers in the file, and so the report, would change at every run.
-    with matplotlib.rc_context({"svg.hashsalt": alt}):
+    with matplotlib.rc_context({"svg.hashsalt": ascii(alt)}):
         nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
         figure.savefig(buffer, format="svg", dpi=100, metadata=nothing)
     _, _, svg = buffer.getvalue().partition("<svg")

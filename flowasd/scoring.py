@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, PyTree
 
 from flowasd.flow.glow import Glow
 from flowasd.frontend import patch_starts
@@ -18,7 +18,7 @@ FrameNLL = Float[np.ndarray, " time"]
 @partial(jax.jit, static_argnames="graph")
 def patch_nll(
     graph: nnx.GraphDef[Glow],
-    state: nnx.State,
+    state: PyTree,
     x: Float[Array, "batch time mel"],
     machine: Int[Array, " batch"],
 ) -> Float[Array, "batch time"]:

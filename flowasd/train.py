@@ -2,7 +2,8 @@
 
 import json
 import math
-import time
+from collections.abc import Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,7 +22,7 @@ from flowasd.data.source import cache_folder, open_source
 from flowasd.errors import UserError
 from flowasd.flow.glow import Glow, make_glow
 from flowasd.frontend import Frontend, fit_standardisation, patch_starts, take_patches
-from flowasd.metric_log import MetricLog
+from flowasd.metric_log import MetricLog, Row
 from flowasd.objective import nll
 from flowasd.typing import Config
 from flowasd.workdir import open_workdir, write_splits
@@ -79,7 +80,7 @@ def initial_state(
         )
 
     @jax.jit
-    def initialise(bank: Bank, key: Array) -> tuple[nnx.State, nnx.State]:
+    def initialise(bank: Bank, key: Array) -> tuple[PyTree, PyTree]:
         flow = build()
         flow.initialise(*draw_patches(bank, key, INITIALISATION_PATCHES, config.train.patch_length))
         _, params, constants = nnx.split(flow, nnx.Param, ...)
@@ -156,11 +157,50 @@ def restore_state(checkpoints: Checkpoints, state: TrainState) -> TrainState:
     return TrainState(**fields)
 
 
+def run_steps(
+    config: Config, graph: nnx.GraphDef[Glow], state: TrainState, banks: dict[str, Bank]
+) -> Iterator[tuple[TrainState, Row]]:
+    """Trains on to the last step, `log_every` steps a dispatch.
+
+    Yields:
+        The state (valid until the next one is asked for, since its memory is used again) and its
+        metrics; these have a `validation_nll` every `eval_every` steps.
+
+    Raises:
+        UserError: If the NLL is no longer finite.
+    """
+    train_bank, validation_bank = banks["train"], banks["validation"]
+    step = partial(train_step, graph=graph, config=config)
+
+    @partial(jax.jit, donate_argnums=0)
+    def dispatch(state: TrainState, bank: Bank) -> tuple[TrainState, Array]:
+        state, losses = jax.lax.scan(lambda s, _: step(s, bank), state, length=config.log_every)
+        return state, losses.mean()
+
+    validate = jax.jit(partial(mean_nll, graph=graph, length=config.patch_length))
+    patches = covering_patches(validation_bank, config.patch_length, config.batch_size)
+    first = int(state.step)
+    with tqdm(total=config.steps, initial=first, unit="step", desc="train") as bar:
+        for done in range(first + config.log_every, config.steps + 1, config.log_every):
+            state, loss = dispatch(state, train_bank)
+            row: Row = {"step": done, "train_nll": float(loss)}
+            if not math.isfinite(loss):
+                raise UserError(
+                    f"training diverged before step {done}: the NLL is {loss}; "
+                    "lower --config.train.learning_rate"
+                )
+            if done % config.eval_every == 0:
+                row["validation_nll"] = float(validate(state, validation_bank, patches))
+                bar.set_postfix(validation_nll=f"{row['validation_nll']:.4f}", refresh=False)
+            yield state, row
+            bar.update(config.log_every)
+
+
 def fit(config: Config, workdir: Path, banks: dict[str, Bank], card: dict[str, Any]) -> None:
     """Trains to the end, from the last checkpoint in `workdir` if there is one.
 
-    Each `eval_every` steps it validates, logs and saves, so that a run that is cut off and
-    started again ends with the same bits as one that was not.
+    Every validation is followed by a checkpoint, so that a run that is cut off and started again
+    ends with the same bits as one that was not.
 
     Args:
         config: The whole config of the run.
@@ -168,42 +208,18 @@ def fit(config: Config, workdir: Path, banks: dict[str, Bank], card: dict[str, A
         banks: Clips of `train` and `validation`.
         card: What a checkpoint says of itself.
     """
-    settings = config.train
     graph, state = initial_state(config, banks["train"], len(card["machine_ids"]))
-    checkpoints = Checkpoints(workdir, create=True)
-    state = restore_state(checkpoints, state)
-    step = partial(train_step, graph=graph, config=settings)
-    run_steps = jax.jit(
-        lambda state, bank: jax.lax.scan(
-            lambda state, _: step(state, bank), state, length=settings.log_every
-        ),
-        donate_argnums=0,
-    )
-    validate = jax.jit(partial(mean_nll, graph=graph, length=settings.patch_length))
-    patches = covering_patches(banks["validation"], settings.patch_length, settings.batch_size)
-    first = int(state.step)
-    log = MetricLog(workdir, first)
-    start = time.perf_counter() - log.seconds
-    with tqdm(total=settings.steps, initial=first, unit="step", desc="train") as bar:
-        for done in range(first + settings.log_every, settings.steps + 1, settings.log_every):
-            state, losses = run_steps(state, banks["train"])
-            row = {"step": done, "train_nll": float(losses.mean())}
-            if not math.isfinite(row["train_nll"]):
-                raise UserError(
-                    f"training diverged before step {done}: the NLL is {row['train_nll']}; "
-                    "lower --config.train.learning_rate"
-                )
-            if done % settings.eval_every == 0:
-                row["validation_nll"] = float(validate(state, banks["validation"], patches))
-                row["seconds"] = time.perf_counter() - start
-                fields = state._asdict()
-                items = {name: {f: fields[f] for f in ITEMS[name]} for name in ITEMS}
-                checkpoints.save(done, **items, card=card, validation_nll=row["validation_nll"])
-            log.write({"seconds": time.perf_counter() - start} | row)
-            bar.update(settings.log_every)
-            bar.set_postfix({name: f"{row[name]:.4f}" for name in row if name.endswith("nll")})
-    log.close()
-    checkpoints.close()
+    with closing(Checkpoints(workdir, create=True)) as checkpoints:
+        state = restore_state(checkpoints, state)
+        with closing(MetricLog(workdir, int(state.step))) as log:
+            for reached, row in run_steps(config.train, graph, state, banks):
+                log.write(row)
+                if "validation_nll" in row:
+                    fields = reached._asdict()
+                    items = {item: {n: fields[n] for n in names} for item, names in ITEMS.items()}
+                    checkpoints.save(
+                        int(reached.step), **items, card=card, validation_nll=row["validation_nll"]
+                    )
 
 
 def train(config: Config, workdir: Path) -> None:
@@ -237,6 +253,11 @@ def train(config: Config, workdir: Path) -> None:
 
 def check_steps(config: Config) -> None:
     """Raises a `UserError` unless steps divide into evaluations, and these into log rows."""
+    if config.warmup_steps >= config.steps:
+        raise UserError(
+            f"config.train.warmup_steps={config.warmup_steps} leaves nothing of "
+            f"config.train.steps={config.steps}"
+        )
     for whole, part in (("steps", "eval_every"), ("eval_every", "log_every")):
         if config[whole] % config[part]:
             raise UserError(

@@ -1,0 +1,264 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+
+from configs import default
+from flowasd.flow.actnorm import ActNorm
+from flowasd.flow.coupling import ConditionalCoupling
+from flowasd.flow.glow import Glow, Level, LevelSpec, Step, make_glow
+from flowasd.flow.invertible_linear import InvertibleLinear
+from flowasd.flow.squeeze import Squeeze
+
+BATCH, TIME, MEL, CHANNEL, EMBED = 3, 4, 2, 4, 5
+SPEC = LevelSpec(squeeze=(2, 1), steps=3, width=8, kernel=(3, 3))
+SIZES = {"mel": MEL, "channels": CHANNEL, "embed": EMBED}
+
+
+def coupling(rngs, kernel):
+    return ConditionalCoupling(CHANNEL, mel=MEL, width=8, kernel=kernel, embed=EMBED, rngs=rngs)
+
+
+BIJECTIONS = {
+    "actnorm": lambda rngs: ActNorm(CHANNEL),
+    "invertible_linear": lambda rngs: InvertibleLinear(CHANNEL, rngs),
+    "squeeze_time": lambda rngs: Squeeze(2, 1),
+    "squeeze_mel": lambda rngs: Squeeze(1, 2),
+    "coupling_3x3": lambda rngs: coupling(rngs, (3, 3)),
+    "coupling_5x1": lambda rngs: coupling(rngs, (5, 1)),
+    "step": lambda rngs: Step(SPEC, rngs=rngs, **SIZES),
+    "level": lambda rngs: Level(SPEC, mel=MEL, channels=2 * CHANNEL, embed=EMBED, rngs=rngs),
+}
+
+
+@pytest.fixture(autouse=True)
+def double():
+    """Float64, so that a wrong formula shows and rounding does not."""
+    with jax.enable_x64(True):
+        yield
+
+
+def randomise(module):
+    """Moves every parameter, so that what starts as the identity is none any more."""
+    if not isinstance(module, nnx.Module):
+        return module
+    rng = np.random.default_rng(0)
+    state = nnx.as_pure(nnx.state(module))
+    double = jax.tree.map(lambda x: np.asarray(x, np.float64), state)
+    nnx.update(module, double)
+    params = nnx.as_pure(nnx.state(module, nnx.Param))
+    nnx.update(module, jax.tree.map(lambda x: x + 0.1 * rng.normal(size=x.shape), params))
+    return module
+
+
+@pytest.fixture(params=BIJECTIONS)
+def bijection(request):
+    return randomise(BIJECTIONS[request.param](nnx.Rngs(0)))
+
+
+@pytest.fixture
+def x(key):
+    return jax.random.normal(jax.random.fold_in(key, 1), (BATCH, TIME, MEL, CHANNEL))
+
+
+@pytest.fixture
+def condition(key):
+    return jax.random.normal(jax.random.fold_in(key, 2), (BATCH, EMBED))
+
+
+def test_inverse_undoes_forward(bijection, x, condition):
+    y, _ = jax.jit(bijection.forward)(x, condition)
+    back = jax.jit(bijection.inverse)(y, condition)
+    np.testing.assert_allclose(back, x, atol=1e-9)
+
+
+def test_log_determinant_is_the_jacobians(bijection, x, condition):
+    _, log_det = bijection.forward(x, condition)
+
+    @jax.jit
+    def jacobian(v, c):
+        def flat(v):
+            return bijection.forward(v.reshape(1, TIME, MEL, CHANNEL), c[None])[0].ravel()
+
+        return jax.jacfwd(flat)(v.ravel())
+
+    expected = [np.linalg.slogdet(jacobian(v, c))[1] for v, c in zip(x, condition, strict=True)]
+    np.testing.assert_allclose(log_det.sum(1), expected, atol=1e-9)
+
+
+def test_forward_is_the_same_under_vmap(bijection, x, condition):
+    y, log_det = bijection.forward(x, condition)
+    alone = jax.jit(jax.vmap(lambda v, c: bijection.forward(v[None], c[None])))(x, condition)
+    np.testing.assert_allclose(alone[0][:, 0], y, atol=1e-9)
+    np.testing.assert_allclose(alone[1][:, 0], log_det, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["coupling_3x3", "step", "level"])
+def test_condition_changes_the_map(name, x, condition):
+    bijection = randomise(BIJECTIONS[name](nnx.Rngs(0)))
+    y, log_det = bijection.forward(x, condition)
+    other_y, other_log_det = bijection.forward(x, condition + 1)
+    assert np.abs(y - other_y).max() > 1e-3
+    assert np.abs(log_det - other_log_det).max() > 1e-3
+
+
+def test_coupling_is_the_convolution_it_stands_for(x, condition):
+    """The network against `lax.conv` with the same weights."""
+    net = randomise(coupling(nnx.Rngs(0), (3, 3))).net
+    kept = x[..., : CHANNEL // 2]
+
+    def conv(h, kernel):
+        return jax.lax.conv_general_dilated(
+            h, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
+
+    first = net.gather[...].reshape(3, 3, CHANNEL // 2, 8)
+    last = net.scatter[...].reshape(8, 3, 3, CHANNEL).transpose(1, 2, 0, 3)
+    h = conv(kept, first) + net.gather_bias[...] + net.gather_condition(condition)[:, None, None]
+    h = jax.nn.relu(h) @ net.middle[...] + net.middle_bias[...]
+    h = jax.nn.relu(h + net.middle_condition(condition)[:, None, None])
+    np.testing.assert_allclose(
+        net(kept, condition), conv(h, last) + net.scatter_bias[...], atol=1e-9
+    )
+
+
+SHAPES = {
+    "mel": [LevelSpec((1, 8), 2, 16, (5, 1))],
+    "image": [LevelSpec((2, 2), 2, 16, (3, 3))] * 3,
+}
+
+
+@pytest.fixture(params=SHAPES)
+def glow(request):
+    flow = Glow(SHAPES[request.param], n_mels=8, n_machines=2, embed=4, rngs=nnx.Rngs(0))
+    return randomise(flow)
+
+
+@pytest.fixture
+def patches(key):
+    return jax.random.normal(key, (3, 16, 8, 1))
+
+
+MACHINE = jnp.array([0, 1, 0])
+
+
+def test_frame_log_probs_sum_to_log_prob(glow, patches):
+    frames = glow.log_prob_frames(patches, MACHINE)
+    assert frames.shape == (3, 16)
+    np.testing.assert_allclose(frames.sum(1), glow.log_prob(patches, MACHINE), rtol=1e-9)
+
+
+def test_log_prob_is_the_change_of_variables(glow, patches):
+    """Log p(x) against the latents' density and the autodiff Jacobian of the whole flow."""
+    one, machine = patches[:1], MACHINE[:1]
+    condition = glow.embedding(machine)
+
+    def latents(v):
+        parts, _ = glow.forward(v.reshape(one.shape), machine)
+        return jnp.concatenate([part.ravel() for part in parts])
+
+    parts, _ = glow.forward(one, machine)
+    base = sum(b.log_prob(z, condition).sum() for b, z in zip(glow.bases, parts, strict=True))
+    _, log_det = np.linalg.slogdet(jax.jit(jax.jacfwd(latents))(one.ravel()))
+    np.testing.assert_allclose(glow.log_prob(one, machine)[0], base + log_det, rtol=1e-9)
+
+
+def test_glow_inverts(glow, patches):
+    latents, _ = glow.forward(patches, MACHINE)
+    np.testing.assert_allclose(glow.inverse(latents, MACHINE), patches, atol=1e-8)
+
+
+def test_machine_changes_the_density(glow, patches):
+    own = glow.log_prob(patches, MACHINE)
+    assert np.abs(own - glow.log_prob(patches, 1 - MACHINE)).min() > 0.1
+
+
+def test_initialisation_whitens_every_channel(patches):
+    flow = Glow(SHAPES["mel"], n_mels=8, n_machines=2, embed=4, rngs=nnx.Rngs(0))
+    flow.initialise(5 + 3 * patches, MACHINE)
+    (z,), _ = flow.forward(5 + 3 * patches, MACHINE)
+    # The last coupling still is the identity, and a rotation keeps what actnorm has made.
+    np.testing.assert_allclose(z.mean((0, 1, 2)), 0, atol=1e-4)
+    np.testing.assert_allclose((z**2).sum(-1).mean(), 8, rtol=1e-4)
+
+
+def test_float32_agrees_with_float64(glow, patches):
+    double = glow.log_prob(patches, MACHINE)
+    with jax.enable_x64(False):
+        graph, state = nnx.split(glow)
+        single = nnx.merge(graph, jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), state))
+        log_prob = single.log_prob(jnp.asarray(patches, jnp.float32), MACHINE)
+    assert log_prob.dtype == np.float32
+    np.testing.assert_allclose(log_prob, double, rtol=1e-5)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_constant_input_stays_finite(shape):
+    """A silent recording: no variance in any band."""
+    silent = jnp.full((3, 16, 8, 1), -4.0)
+    flow = Glow(SHAPES[shape], n_mels=8, n_machines=2, embed=4, rngs=nnx.Rngs(0))
+    flow.initialise(silent, MACHINE)
+    graph, state = nnx.split(flow)
+    value, gradient = jax.value_and_grad(
+        lambda s: nnx.merge(graph, s).log_prob(silent, MACHINE).mean()
+    )(state)
+    assert np.isfinite(value)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
+
+
+def test_impossible_shapes_are_refused():
+    with pytest.raises(ValueError, match="does not divide"):
+        Glow([LevelSpec((1, 3), 1, 8, (1, 1))], n_mels=8, n_machines=1, embed=2, rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match="one channel"):
+        Glow([LevelSpec((1, 1), 1, 8, (1, 1))], n_mels=8, n_machines=1, embed=2, rngs=nnx.Rngs(0))
+
+
+def test_default_config_is_the_mel_shape():
+    flow = nnx.eval_shape(
+        lambda: make_glow(default.get_config().model, n_mels=128, n_machines=4, seed=0)
+    )
+    assert flow.frames_per_latent == 1
+    assert len(flow.levels) == 1
+    assert flow.levels[0].squeeze == (1, 128)
+
+
+def test_fits_a_gaussian_with_full_covariance(key):
+    """The NLL approaches the entropy, and samples have the data's mean and covariance."""
+    dim, rng = 4, np.random.default_rng(0)
+    root = rng.normal(size=(dim, dim)) / 2 + np.eye(dim)
+    covariance, mean = root @ root.T, np.arange(dim) / 2.0
+    _, log_det = np.linalg.slogdet(covariance)
+    entropy = 0.5 * (dim * np.log(2 * np.pi * np.e) + log_det)
+    flow = Glow(
+        [LevelSpec((1, dim), 2, 8, (1, 1))], n_mels=dim, n_machines=1, embed=1, rngs=nnx.Rngs(0)
+    )
+    machine = jnp.zeros(512, int)
+
+    def draw(key):
+        noise = jax.random.normal(key, (512, 1, dim))
+        return (mean + noise @ root.T)[..., None]
+
+    flow.initialise(draw(key), machine)
+    graph, params, constants = nnx.split(flow, nnx.Param, ...)
+    params, constants = nnx.as_pure(params), nnx.as_pure(constants)
+    optimizer = optax.adam(optax.cosine_decay_schedule(1e-2, 500))
+
+    def step(carry, key):
+        params, opt_state = carry
+        loss, gradient = jax.value_and_grad(
+            lambda p: -nnx.merge(graph, p, constants).log_prob(draw(key), machine).mean()
+        )(params)
+        updates, opt_state = optimizer.update(gradient, opt_state)
+        return (optax.apply_updates(params, updates), opt_state), loss
+
+    keys = jax.random.split(key, 500)
+    (params, _), losses = jax.jit(lambda c: jax.lax.scan(step, c, keys))(
+        (params, optimizer.init(params))
+    )
+    np.testing.assert_allclose(losses[-100:].mean(), entropy, atol=0.05)
+    samples = np.asarray(nnx.merge(graph, params, constants).sample(key, jnp.zeros(20000, int), 1))
+    samples = samples.reshape(-1, dim)
+    np.testing.assert_allclose(samples.mean(0), mean, atol=0.15)
+    np.testing.assert_allclose(np.cov(samples.T), covariance, atol=0.05 * np.trace(covariance))

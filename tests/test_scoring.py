@@ -1,0 +1,65 @@
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from flowasd.flow.glow import Glow, LevelSpec
+from flowasd.scoring import RULES, clip_scores, frame_nll
+
+
+def test_rules_are_what_they_are_called():
+    nll = np.array([3.0, 1.0, 2.0, 10.0, 4.0], np.float32)
+    scores = clip_scores(nll)
+    assert set(scores) == set(RULES) == {"mean", "std", "max", "p75", "top10"}
+    assert scores["mean"] == pytest.approx(20 / 5)
+    assert scores["std"] == pytest.approx(np.sqrt(np.mean((nll - 4) ** 2)))
+    assert scores["max"] == 10
+    assert scores["p75"] == 4  # the fourth of five in order
+    assert scores["top10"] == 10
+
+
+def test_top10_is_the_mean_of_the_highest_tenth():
+    assert clip_scores(np.arange(100, dtype=np.float32))["top10"] == np.mean(np.arange(90, 100))
+
+
+@pytest.fixture(scope="module")
+def flow():
+    return Glow(
+        [LevelSpec((1, 8), 2, 8, (3, 1))], n_mels=8, n_machines=2, embed=4, rngs=nnx.Rngs(0)
+    )
+
+
+@pytest.fixture(scope="module")
+def clips():
+    rng = np.random.default_rng(0)
+    return [rng.normal(size=(n, 8)).astype(np.float32) for n in (20, 33, 5, 16)]
+
+
+MACHINE = [0, 1, 1, 0]
+
+
+def test_frame_nll_is_the_mean_over_the_patches_that_cover_it(flow, clips):
+    nlls = frame_nll(flow, clips, MACHINE, length=16, hop=8, batch_size=3)
+    for clip, machine, nll in zip(clips, MACHINE, nlls, strict=True):
+        assert nll.shape == (len(clip),)
+        if len(clip) < 16:
+            continue
+        per_frame = [[] for _ in clip]
+        starts = sorted({*range(0, len(clip) - 15, 8), len(clip) - 16})
+        for start in starts:
+            x = jnp.asarray(clip[start : start + 16])[None, ..., None]
+            log_prob = flow.log_prob_frames(x, jnp.array([machine]))[0]
+            for i, value in enumerate(log_prob):
+                per_frame[start + i].append(-float(value) / 8)
+        np.testing.assert_allclose(nll, [np.mean(v) for v in per_frame], rtol=1e-4)
+
+
+def test_scores_do_not_depend_on_batching(flow, clips):
+    one = frame_nll(flow, clips, MACHINE, length=16, hop=16, batch_size=1)
+    many = frame_nll(flow, clips, MACHINE, length=16, hop=16, batch_size=64)
+    for a, b in zip(one, many, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4)
+
+
+def test_no_clips_no_scores(flow):
+    assert frame_nll(flow, [], [], length=16, hop=8, batch_size=4) == []

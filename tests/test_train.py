@@ -1,0 +1,131 @@
+import json
+from contextlib import closing
+
+import jax
+import numpy as np
+import pytest
+
+from configs import smoke
+from flowasd import train
+from flowasd.checkpoint import Checkpoints
+from flowasd.errors import UserError
+from flowasd.metric_log import read_metrics
+
+
+def saved_arrays(workdir, step):
+    """Every array of a checkpoint, as orbax gives them back."""
+    config = smoke.get_config()
+    source = train.open_source(config.data, config.seed)
+    features = train.source_features(
+        source, train.Frontend(**config.frontend), train.cache_folder(config.data)
+    )
+    statistics = train.fit_standardisation(*features["train"])
+    bank = train.make_bank(features["train"], source.machine_index("train"), statistics)
+    _, state = train.initial_state(config, bank, len(source.machine_ids))
+    checkpoints = Checkpoints(workdir)
+    assert checkpoints.latest == step
+    restored = train.restore_state(checkpoints, state)
+    checkpoints.close()
+    return jax.tree.leaves(restored)
+
+
+def test_resumed_run_ends_with_the_bits_of_an_uninterrupted_one(run, tmp_path, monkeypatch):
+    config = smoke.get_config()
+    save = Checkpoints.save
+
+    def save_and_stop(self, step, *args, **kwargs):
+        save(self, step, *args, **kwargs)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Checkpoints, "save", save_and_stop)
+    with pytest.raises(KeyboardInterrupt):
+        train.train(config, tmp_path)
+    monkeypatch.undo()
+    assert read_metrics(tmp_path)[-1]["step"] < config.train.steps
+    train.train(config, tmp_path)
+    for resumed, whole in zip(
+        saved_arrays(tmp_path, config.train.steps),
+        saved_arrays(run, config.train.steps),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(resumed, whole)
+    for resumed, whole in zip(read_metrics(tmp_path), read_metrics(run), strict=True):
+        assert {**resumed, "seconds": 0} == {**whole, "seconds": 0}
+
+
+def test_finished_run_started_again_does_nothing(run):
+    before = read_metrics(run)
+    train.train(smoke.get_config(), run)
+    assert read_metrics(run) == before
+
+
+def test_other_config_is_refused_with_the_keys_named(run):
+    config = smoke.get_config()
+    config.train.learning_rate = 0.5
+    config.model.levels[0].width = 8
+    with pytest.raises(UserError, match=r"model\.levels\[0\]\.width.*train\.learning_rate"):
+        train.train(config, run)
+
+
+def test_training_lowers_the_nll(run):
+    rows = read_metrics(run)
+    assert rows[-1]["train_nll"] < rows[0]["train_nll"]
+    validation = [row["validation_nll"] for row in rows if "validation_nll" in row]
+    assert validation[-1] < validation[0]
+
+
+def test_best_checkpoint_is_kept_beside_the_last(tmp_path):
+    """Validation that only gets worse: the first checkpoint must survive."""
+    with closing(Checkpoints(tmp_path, create=True)) as checkpoints:
+        for step in range(1, 5):
+            tree = {"step": np.array([step])}
+            checkpoints.save(step, tree, tree, {"step": step}, validation_nll=float(step))
+    assert sorted(int(path.name) for path in (tmp_path / "checkpoints").iterdir()) == [1, 4]
+    with closing(Checkpoints(tmp_path)) as checkpoints:
+        assert (checkpoints.best, checkpoints.latest) == (1, 4)
+        assert checkpoints.card(1) == {"step": 1}
+        restored = checkpoints.restore(1, "model", {"step": np.array([0])})
+    np.testing.assert_array_equal(restored["step"], [1])
+
+
+def test_step_depends_on_seed_alone(tmp_path):
+    losses = []
+    for seed in (0, 0, 1):
+        config = smoke.get_config()
+        config.seed = seed
+        config.train.update({"steps": 5, "warmup_steps": 1, "eval_every": 5})
+        workdir = tmp_path / str(len(losses))
+        train.train(config, workdir)
+        losses.append(read_metrics(workdir)[-1]["train_nll"])
+    assert losses[0] == losses[1] != losses[2]
+
+
+def test_divergence_is_an_error(tmp_path):
+    config = smoke.get_config()
+    config.train.learning_rate = 1e30
+    with pytest.raises(UserError, match="diverged"):
+        train.train(config, tmp_path)
+
+
+def test_steps_must_divide():
+    config = smoke.get_config().train
+    config.eval_every = 7
+    with pytest.raises(UserError, match=r"train\.steps=20.*eval_every=7"):
+        train.check_steps(config)
+
+
+def test_splits_are_recorded(run):
+    splits = json.loads((run / "splits.json").read_text())
+    assert set(splits) == {"train", "validation", "test"}
+    names = [name for files in splits.values() for name in files]
+    assert len(names) == len(set(names)) == 4 * (8 + 3 + 3)
+
+
+def test_image_shape_trains(tmp_path):
+    config = smoke.get_config()
+    level = {"squeeze": (2, 2), "steps": 1, "width": 8, "kernel": (3, 3)}
+    config.model.levels = (level, level, level)
+    config.train.update({"patch_length": 16, "batch_size": 4, "steps": 10, "eval_every": 10})
+    train.train(config, tmp_path)
+    rows = read_metrics(tmp_path)
+    assert rows[-1]["train_nll"] < rows[0]["train_nll"]
