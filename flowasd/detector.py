@@ -130,7 +130,7 @@ class Detector:
             paths: Audio files.
             machine_id: The ID of all of them; without it, each file's name tells.
 
-        Yields:
+        Returns:
             A result for every path, in order; one with an `error` where a file cannot be scored.
 
         Raises:
@@ -138,6 +138,9 @@ class Detector:
         """
         if machine_id is not None:
             self._check_known(machine_id)
+        return self._results(paths, machine_id)
+
+    def _results(self, paths: Sequence[Path], machine_id: str | None) -> Iterator[Result]:
         for first in range(0, len(paths), CLIPS_AT_ONCE):
             some = read_log_mels(paths[first : first + CLIPS_AT_ONCE], self.frontend)
             yield from self._score_some(some, machine_id)
@@ -202,11 +205,12 @@ def score_to_csv(
         raise UserError("nothing to score; name files, folders or globs with --input")
     detector = Detector.load(workdir)
     paths = find_audio(inputs)
+    results = detector.score(paths, machine_id)
     failed = 0
     with _open_output(output) as stream:
         rows = csv.writer(stream, lineterminator="\n")
         rows.writerow(("path", "machine_id", "score"))
-        for result in detector.score(paths, machine_id):
+        for result in results:
             if result.error:
                 print(f"flowasd: {result.error}", file=sys.stderr)
                 failed += 1

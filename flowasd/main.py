@@ -53,9 +53,12 @@ def main(argv: Sequence[str]) -> int:
 
 
 def parse(argv: Sequence[str]) -> Sequence[str]:
-    """Parses the flags; a wrong one is a `UserError`."""
+    """Parses the flags; a wrong one, or a config that does not load, is a `UserError`."""
     try:
-        return flags.FLAGS(argv)
+        rest = flags.FLAGS(argv)
+        if CONFIG.value is not None:
+            CONFIG.value.seed  # noqa: B018  a config that did not load says so when it is used
+        return rest
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
         raise UserError(" ".join(str(error).split())) from error
 

@@ -1,0 +1,63 @@
+"""Tables of many runs: means over folds, then mean and spread over seeds."""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Figure(NamedTuple):
+    """AUC and pAUC of one run, rule and machine ID (or `Average`)."""
+
+    config: str
+    fold: int
+    seed: int
+    rule: str
+    machine_id: str
+    auc: float
+    pauc: float
+
+
+def spread(figures: Iterable[Figure], metric: str) -> str:
+    """The mean over folds of each seed; then, over seeds, mean ± standard deviation, in percent."""
+    by_seed: dict[int, list[float]] = {}
+    for figure in figures:
+        by_seed.setdefault(figure.seed, []).append(100 * getattr(figure, metric))
+    means = [np.mean(values) for values in by_seed.values()]
+    deviation = f" ± {np.std(means, ddof=1):.1f}" if len(means) > 1 else ""
+    return f"{np.mean(means):.1f}{deviation}"
+
+
+def cell(figures: Sequence[Figure]) -> str:
+    """`AUC / pAUC` of some figures."""
+    return f"{spread(figures, 'auc')} / {spread(figures, 'pauc')}" if figures else "–"
+
+
+def by_machine(figures: Sequence[Figure]) -> str:
+    """Markdown: a row a config and rule, a column a machine ID; each `AUC / pAUC`."""
+    ids = list(dict.fromkeys(f.machine_id for f in figures))
+    rows = dict.fromkeys((f.config, f.rule) for f in figures)
+    lines = [_row(["config", "rule", *ids]), _row(["---"] * (2 + len(ids)))]
+    for config, rule in rows:
+        own = [f for f in figures if (f.config, f.rule) == (config, rule)]
+        cells = [cell([f for f in own if f.machine_id == machine_id]) for machine_id in ids]
+        lines.append(_row([config, rule, *cells]))
+    return "\n".join(lines)
+
+
+def by_fold(figures: Sequence[Figure]) -> str:
+    """Markdown: a row a config and rule, a column a fold; each the IDs' average `AUC / pAUC`."""
+    folds = sorted({f.fold for f in figures})
+    rows = dict.fromkeys((f.config, f.rule) for f in figures)
+    lines = [_row(["config", "rule", *(f"fold {fold}" for fold in folds)])]
+    lines.append(_row(["---"] * (2 + len(folds))))
+    for config, rule in rows:
+        own = [
+            f for f in figures if (f.config, f.rule) == (config, rule) and f.machine_id == "Average"
+        ]
+        lines.append(_row([config, rule, *(cell([f for f in own if f.fold == n]) for n in folds)]))
+    return "\n".join(lines)
+
+
+def _row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"

@@ -1,0 +1,62 @@
+"""Held-out clips, chosen by a hash of the file name so that new files move no old one."""
+
+import hashlib
+from collections.abc import Sequence
+
+from flowasd.data.dcase import Clip
+from flowasd.errors import UserError
+
+
+def hash_fraction(name: str, seed: int) -> float:
+    """Maps a file name, without its folder, to a number in [0, 1), uniform over names and seeds."""
+    digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
+    return (int.from_bytes(digest[:8], "big") >> 11) / 2**53  # 53 bits: exact, so never 1.0
+
+
+def split_clips(
+    clips: Sequence[Clip], seed: int, validation: float, test: float = 0.0
+) -> dict[str, tuple[Clip, ...]]:
+    """Holds out a fraction of the clips of every machine ID.
+
+    The hash of a clip's name alone decides where it goes, so every ID's fractions are right in
+    expectation. The exception: an ID of which nothing would be left to train on keeps all of its
+    clips in training.
+
+    Args:
+        clips: Training clips; their order is kept.
+        seed: Another seed gives another split.
+        validation: Fraction to validate on, above 0.
+        test: Fraction to test on.
+
+    Returns:
+        `{"train": ..., "validation": ...}`, and `"test"` if `test` is above 0.
+
+    Raises:
+        UserError: If the fractions leave nothing to train on, or a part that was asked for is
+            empty.
+    """
+    if not (validation > 0 and test >= 0 and validation + test < 1):
+        raise UserError(
+            f"validation {validation:g} and test {test:g} of the clips cannot be held out; "
+            "validation must be above 0, test not below 0, their sum below 1"
+        )
+    parts = {clip: _part(hash_fraction(clip.name, seed), validation, test) for clip in clips}
+    trained = {clip.machine_id for clip, part in parts.items() if part == "train"}
+    parts = {c: part if c.machine_id in trained else "train" for c, part in parts.items()}
+    split = {
+        name: tuple(clip for clip in clips if parts[clip] == name)
+        for name in ("train", "validation", "test")
+        if name != "test" or test > 0
+    }
+    if empty := [name for name, part in split.items() if not part]:
+        raise UserError(
+            f"the {empty[0]} split of {len(clips)} clips is empty; add clips, raise the held-out "
+            "fraction or change the seed"
+        )
+    return split
+
+
+def _part(fraction: float, validation: float, test: float) -> str:
+    if fraction < validation:
+        return "validation"
+    return "test" if fraction < validation + test else "train"

@@ -1,0 +1,161 @@
+"""The command line as a user meets it: subprocesses, exit statuses, and one-line errors."""
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from tests.conftest import REPO
+
+SMOKE = "--config=configs/smoke.py"
+
+
+def flowasd(*args):
+    command = [sys.executable, "-m", "flowasd.main", *map(str, args)]
+    return subprocess.run(command, cwd=REPO, capture_output=True, text=True, timeout=300)
+
+
+def assert_refused(result, *words):
+    """Status 2, and one line on stderr that says what was wrong."""
+    assert result.returncode == 2, result.stderr
+    assert result.stdout == ""
+    lines = result.stderr.strip().splitlines()
+    assert lines[0].startswith("flowasd: ")
+    assert "Traceback" not in result.stderr
+    for word in words:
+        assert word in result.stderr
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    """A tree of one-second clips: two IDs with ten training clips each, no test folder."""
+    rng = np.random.default_rng(0)
+    train = tmp_path / "data" / "slider" / "train"
+    train.mkdir(parents=True)
+    for machine in ("00", "02"):
+        for i in range(10):
+            name = f"normal_id_{machine}_{i:08d}.wav"
+            soundfile.write(train / name, rng.normal(size=16000) * 0.1, 16000)
+    return tmp_path / "data"
+
+
+def test_the_main_job_from_end_to_end(tmp_path):
+    workdir = tmp_path / "run"
+    result = flowasd(SMOKE, f"--workdir={workdir}")
+    assert result.returncode == 0, result.stderr
+    assert "SIMULATED" in result.stdout
+    for row in ("id_00", "id_02", "id_04", "id_06", "Average"):
+        assert row in result.stdout
+    left = {path.name for path in workdir.iterdir()}
+    assert {"config.json", "splits.json", "checkpoints", "metrics.jsonl", "results"} <= left
+    assert "report.html" in left
+    assert any(name.startswith("events.out.tfevents") for name in left)
+    summary = json.loads((workdir / "results" / "summary.json").read_text())
+    assert summary["data"] == "SIMULATED"
+
+    # Scoring needs the workdir alone.
+    (corpus,) = Path(os.environ["XDG_CACHE_HOME"], "flowasd").rglob("slider/test")
+    output = tmp_path / "scores.csv"
+    result = flowasd(
+        "--mode=score", f"--workdir={workdir}", f"--input={corpus}", f"--output={output}"
+    )
+    assert result.returncode == 0, result.stderr
+    with output.open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 4 * (3 + 3)
+    assert all(np.isfinite(float(row["score"])) for row in rows)
+
+
+def test_good_files_are_scored_and_bad_ones_listed(run, tmp_path):
+    soundfile.write(tmp_path / "normal_id_00_00000000.wav", np.zeros(16000), 16000)
+    soundfile.write(tmp_path / "normal_id_99_00000000.wav", np.zeros(16000), 16000)
+    (tmp_path / "normal_id_00_00000001.wav").write_bytes(b"RIFF")
+    result = flowasd("--mode=score", f"--workdir={run}", f"--input={tmp_path}")
+    assert result.returncode == 1
+    header, row = result.stdout.splitlines()
+    assert header == "path,machine_id,score"
+    assert "normal_id_00_00000000.wav,id_00," in row
+    for name in ("normal_id_00_00000001.wav", "normal_id_99_00000000.wav", "2 of 3 files"):
+        assert name in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_without_a_test_folder_a_part_is_held_out(dataset, tmp_path):
+    workdir = tmp_path / "run"
+    result = flowasd(SMOKE, f"--config.data.root={dataset}", f"--workdir={workdir}")
+    assert result.returncode == 0, result.stderr
+    assert "no AUC" in result.stdout
+    assert "SIMULATED" not in result.stdout
+    splits = json.loads((workdir / "splits.json").read_text())
+    assert all(splits[name] for name in ("train", "validation", "test"))
+    summary = json.loads((workdir / "results" / "summary.json").read_text())
+    assert summary["metrics"] == {}
+    assert np.isfinite(summary["test_nll_normal"])
+
+
+def test_bad_recordings_stop_training_with_all_of_them_listed(dataset, tmp_path):
+    train = dataset / "slider" / "train"
+    (train / "normal_id_00_00000001.wav").write_bytes(b"not audio")
+    soundfile.write(train / "normal_id_02_00000002.wav", np.full(100, np.nan), 16000, "FLOAT")
+    result = flowasd(SMOKE, f"--config.data.root={dataset}", f"--workdir={tmp_path / 'run'}")
+    assert_refused(result, "normal_id_00_00000001.wav", "normal_id_02_00000002.wav")
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()
+
+
+def test_anomalies_in_training_are_refused(dataset, tmp_path):
+    train = dataset / "slider" / "train"
+    shutil.copy(train / "normal_id_00_00000001.wav", train / "anomaly_id_00_00000001.wav")
+    result = flowasd(SMOKE, f"--config.data.root={dataset}", f"--workdir={tmp_path / 'run'}")
+    assert_refused(result, "anomaly_id_00_00000001.wav")
+
+
+def test_id_with_one_clip_is_trained_on(dataset, tmp_path):
+    for path in sorted((dataset / "slider" / "train").glob("normal_id_02_*"))[1:]:
+        path.unlink()
+    more = "--config.data.validation=0.3"  # ten clips and a tenth of them may be none
+    result = flowasd(SMOKE, more, f"--config.data.root={dataset}", f"--workdir={tmp_path / 'run'}")
+    assert result.returncode == 0, result.stderr
+
+
+def test_missing_root_is_no_fallback(tmp_path):
+    missing = tmp_path / "nowhere"
+    result = flowasd(SMOKE, f"--config.data.root={missing}", f"--workdir={tmp_path / 'run'}")
+    assert_refused(result, str(missing))
+
+
+def test_no_clip_at_all(tmp_path):
+    (tmp_path / "slider" / "train").mkdir(parents=True)
+    result = flowasd(SMOKE, f"--config.data.root={tmp_path}", f"--workdir={tmp_path / 'run'}")
+    assert_refused(result, "train")
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ([SMOKE, "--config.train.lerning_rate=1"], ["lerning_rate"]),
+        ([SMOKE, "--config.train.steps=many"], ["many"]),
+        (["--config=configs/missing.py"], ["configs/missing.py"]),
+        ([SMOKE, "--moed=score"], ["moed"]),
+        ([], ["--config"]),
+        (["--mode=score", "--workdir=/nowhere", "--input=x"], ["/nowhere"]),
+        (["--mode=score", "--workdir=."], ["--input"]),
+        ([SMOKE, "--workdir=/dev/null/run"], ["/dev/null/run"]),
+    ],
+)
+def test_wrong_use_is_one_line(flags, words):
+    assert_refused(flowasd(*flags), *words)
+
+
+def test_unknown_machine_id_lists_the_known(run, tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.zeros(16000), 16000)
+    result = flowasd(
+        "--mode=score", f"--workdir={run}", f"--input={tmp_path}", "--machine_id=id_77"
+    )
+    assert_refused(result, "id_77", "id_00, id_02, id_04, id_06")
