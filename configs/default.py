@@ -12,7 +12,7 @@ def level(squeeze=(1, 128), steps=8, width=128, kernel=(5, 1)) -> ConfigDict:
 
 def get_config() -> Config:
     """Returns the full config."""
-    return ConfigDict(
+    config = ConfigDict(
         {
             "seed": 0,  # of splits, initial parameters, patches and noise
             "data": {
@@ -51,3 +51,4 @@ def get_config() -> Config:
             },
         }
     )
+    return config.lock()

@@ -1,5 +1,6 @@
 """The features of a split: computed once, cached on disk, placed on the device, drawn from."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -17,23 +18,29 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from flowasd.data.audio import read_all
 from flowasd.data.source import Source
 from flowasd.errors import UserError
-from flowasd.frontend import Frontend, Standardisation, log_mel_batch, standardise, take_patches
+from flowasd.frontend import Frontend, Standardisation, log_mel_batch, standardise
 
 CLIPS_PER_BATCH = 16
-FORMAT = 1  # goes into the cache key; raise it when the features of the same clip change
+LONG = 30  # seconds; longer clips are computed one at a time, which bounds memory
+FORMAT = 2  # goes into the cache key; raise it when the features of the same clip change
 
 
 class Features(NamedTuple):
-    """Log-mels of a split in dB, padded to the longest clip, and the valid frames of each."""
+    """Log-mels of a split in dB: the frames of all clips in a row, and how many each clip has."""
 
-    log_mel: Float[np.ndarray, "clip time mel"]
+    frames: Float[np.ndarray, "frame mel"]
     n_frames: Int[np.ndarray, " clip"]
+
+    def clips(self) -> list[Float[np.ndarray, "_ mel"]]:
+        """The log-mel `(time, mel)` of every clip."""
+        return np.split(self.frames, np.cumsum(self.n_frames)[:-1]) if len(self.n_frames) else []
 
 
 class Bank(NamedTuple):
-    """Standardised features on the device, with the machine index of every clip."""
+    """Standardised features on the device, with first frame and machine index of every clip."""
 
-    features: Float[Array, "clip time mel"]
+    frames: Float[Array, "frame mel"]
+    first: Int[Array, " clip"]
     n_frames: Int[Array, " clip"]
     machine: Int[Array, " clip"]
 
@@ -50,27 +57,33 @@ def read_log_mels(
         Every path with its log-mel in dB, or with the error that its file gave, in order.
     """
     batch: list[tuple[Path, np.ndarray | UserError]] = []
-    for item in read_all(paths, frontend.sample_rate):
-        batch.append(item)
-        if len(batch) == CLIPS_PER_BATCH:
-            yield from _log_mels(batch, frontend)
+    for path, samples in read_all(paths, frontend.sample_rate):
+        is_long = not isinstance(samples, UserError) and len(samples) > LONG * frontend.sample_rate
+        if is_long or len(batch) == CLIPS_PER_BATCH:
+            yield from _log_mels(batch, frontend, CLIPS_PER_BATCH)
             batch = []
-    yield from _log_mels(batch, frontend)
+        if is_long:
+            yield from _log_mels([(path, samples)], frontend, 1)
+        else:
+            batch.append((path, samples))
+    yield from _log_mels(batch, frontend, CLIPS_PER_BATCH)
 
 
-def _log_mels(batch, frontend: Frontend):
+def _log_mels(batch, frontend: Frontend, rows: int):
     clips = [samples for _, samples in batch if not isinstance(samples, UserError)]
     second = frontend.sample_rate
     longest = max((-(-len(samples) // second) * second for samples in clips), default=second)
-    padded = np.zeros((CLIPS_PER_BATCH, longest), np.float32)
+    padded = np.zeros((rows, longest), np.float32)
     for row, samples in zip(padded, clips, strict=False):
         row[: len(samples)] = samples
     log_mels = iter(np.asarray(log_mel_batch(padded, frontend)) if clips else ())
     for path, samples in batch:
         if isinstance(samples, UserError):
             yield path, samples
-        else:
-            yield path, next(log_mels)[: frontend.n_frames(len(samples))]
+            continue
+        log_mel = next(log_mels)[: frontend.n_frames(len(samples))]
+        finite = np.isfinite(log_mel).all()
+        yield path, log_mel if finite else UserError(f"{path}: samples are too large to be audio")
 
 
 def compute_features(paths: Sequence[Path], frontend: Frontend) -> Features:
@@ -85,11 +98,9 @@ def compute_features(paths: Sequence[Path], frontend: Frontend) -> Features:
     if errors:
         listed = "".join(f"\n  {error}" for error in errors)
         raise UserError(f"{len(errors)} of {len(paths)} recordings cannot be used:{listed}")
+    none = np.zeros((0, frontend.n_mels), np.float32)
     n_frames = np.array([len(log_mel) for log_mel in log_mels], np.int32)
-    padded = np.zeros((len(log_mels), max(n_frames, default=0), frontend.n_mels), np.float32)
-    for row, log_mel in zip(padded, log_mels, strict=True):
-        row[: len(log_mel)] = log_mel
-    return Features(padded, n_frames)
+    return Features(np.concatenate([none, *log_mels]), n_frames)
 
 
 def cached_features(paths: Sequence[Path], frontend: Frontend, cache: Path) -> Features:
@@ -97,22 +108,27 @@ def cached_features(paths: Sequence[Path], frontend: Frontend, cache: Path) -> F
 
     A cache that cannot be written costs a warning, nothing else.
     """
-    stats = [(str(path.resolve()), path.stat()) for path in paths]
-    files = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
-    key = hashlib.sha256(json.dumps([FORMAT, frontend, files]).encode()).hexdigest()[:32]
-    path = cache / "features" / f"{key}.npz"
+    key = json.dumps([FORMAT, frontend, [_identity(path) for path in paths]])
+    path = cache / "features" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npz"
     if path.exists():
         with np.load(path) as stored:
-            return Features(stored["log_mel"], stored["n_frames"])
+            return Features(stored["frames"], stored["n_frames"])
     features = compute_features(paths, frontend)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            np.savez(file, log_mel=features.log_mel, n_frames=features.n_frames)
-        os.replace(file.name, path)
+        with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
+            np.savez(Path(scratch, path.name), frames=features.frames, n_frames=features.n_frames)
+            os.replace(Path(scratch, path.name), path)
     except OSError as error:
         warnings.warn(f"features are not cached: {error}", stacklevel=2)
     return features
+
+
+def _identity(path: Path) -> list[str | int]:
+    with contextlib.suppress(OSError):  # a broken link is an error of decoding, listed with others
+        stat = path.stat()
+        return [str(path.resolve()), stat.st_size, stat.st_mtime_ns]
+    return [str(path)]
 
 
 def source_features(source: Source, frontend: Frontend, cache: Path) -> dict[str, Features]:
@@ -121,29 +137,29 @@ def source_features(source: Source, frontend: Frontend, cache: Path) -> dict[str
     All files are read in one go, so that one error lists every bad recording.
     """
     paths = [clip.path for clips in source.splits.values() for clip in clips]
-    log_mel, n_frames = cached_features(paths, frontend, cache)
-    ends = np.cumsum([len(clips) for clips in source.splits.values()])
-    return {
-        split: Features(log_mel[end - len(clips) : end], n_frames[end - len(clips) : end])
-        for (split, clips), end in zip(source.splits.items(), ends, strict=True)
-    }
+    frames, n_frames = cached_features(paths, frontend, cache)
+    ends = np.cumsum([len(clips) for clips in source.splits.values()])[:-1]
+    by_split = np.split(n_frames, ends)
+    frame_ends = np.cumsum([split.sum() for split in by_split])[:-1]
+    parts = zip(np.split(frames, frame_ends), by_split, strict=True)
+    return {split: Features(*part) for split, part in zip(source.splits, parts, strict=True)}
 
 
 def make_bank(
     features: Features, machine: Int[np.ndarray, " clip"], statistics: Standardisation
 ) -> Bank:
     """Places the standardised features of a split on the device."""
-    return Bank(
-        jnp.asarray(standardise(features.log_mel, statistics)),
-        jnp.asarray(features.n_frames),
-        jnp.asarray(machine),
-    )
+    first = np.cumsum(features.n_frames) - features.n_frames
+    arrays = (standardise(features.frames, statistics), first, features.n_frames, machine)
+    return Bank(*map(jnp.asarray, arrays))
 
 
 def draw_patches(
     bank: Bank, key: PRNGKeyArray, batch_size: int, length: int
 ) -> tuple[Float[Array, "batch length mel 1"], Int[Array, " batch"]]:
     """Draws patches from random clips at random offsets, on the device.
+
+    A clip shorter than a patch is repeated to fill it.
 
     Returns:
         The patches and the machine index of each.
@@ -152,5 +168,5 @@ def draw_patches(
     clip = jax.random.randint(clip_key, (batch_size,), 0, len(bank.machine))
     room = jnp.maximum(bank.n_frames[clip] - length, 0) + 1
     start = jax.random.randint(start_key, (batch_size,), 0, room)
-    patches = take_patches(bank.features, bank.n_frames, clip, start, length)
-    return patches[..., None], bank.machine[clip]
+    offset = (start[:, None] + jnp.arange(length)) % bank.n_frames[clip][:, None]
+    return bank.frames[bank.first[clip][:, None] + offset][..., None], bank.machine[clip]

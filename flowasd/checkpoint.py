@@ -1,8 +1,8 @@
 """Checkpoints of a run, by orbax; no other file imports it.
 
-Each step holds three items: `model` (what scoring needs: flow and front-end statistics),
-`trainer` (what only training needs: optimiser, step and random key) and `card` (JSON: config,
-machine IDs). The last and the best step by validation NLL are kept.
+Each step holds three items: `model` (the flow), `trainer` (what only training needs: optimiser,
+step and random key) and `card` (JSON: config, machine IDs, front-end statistics). The last and the
+best step by validation NLL are kept.
 """
 
 from collections.abc import Mapping
@@ -46,8 +46,6 @@ class Checkpoints:
                 enable_async_checkpointing=False,
             ),
         )
-        if not create and self.latest is None:
-            raise UserError(f"{workdir}: no finished checkpoint here; train first")
 
     @property
     def latest(self) -> int | None:
@@ -55,9 +53,12 @@ class Checkpoints:
         return self._manager.latest_step()
 
     @property
-    def best(self) -> int | None:
-        """The step with the lowest validation NLL."""
-        return self._manager.best_step()
+    def best(self) -> int:
+        """The step with the lowest validation NLL; a `UserError` if there is no step at all."""
+        step = self._manager.best_step() or self.latest
+        if step is None:
+            raise UserError(f"{self._manager.directory}: no finished checkpoint; train first")
+        return step
 
     def save(
         self, step: int, model: Any, trainer: Any, card: Mapping[str, Any], validation_nll: float
@@ -75,8 +76,7 @@ class Checkpoints:
 
     def card(self, step: int) -> dict[str, Any]:
         """Config and machine IDs of a step."""
-        args = ocp.args.Composite(card=ocp.args.JsonRestore())
-        return self._manager.restore(step, args=args)["card"]
+        return self._restore(step, "card", ocp.args.JsonRestore())
 
     def restore(self, step: int, item: str, template: Tree) -> Tree:
         """Restores `model` or `trainer` onto this machine's first device.
@@ -90,8 +90,17 @@ class Checkpoints:
         abstract = jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=here), template
         )
-        args = ocp.args.Composite(**{item: ocp.args.StandardRestore(abstract)})
-        return self._manager.restore(step, args=args)[item]
+        return self._restore(step, item, ocp.args.StandardRestore(abstract))
+
+    def _restore(self, step: int, item: str, args: ocp.args.CheckpointArgs) -> Any:
+        try:
+            return self._manager.restore(step, args=ocp.args.Composite(**{item: args}))[item]
+        except (KeyError, OSError, ValueError) as error:
+            raise UserError(
+                f"{self._manager.directory / str(step)}: this checkpoint is damaged "
+                f"({type(error).__name__}); remove its folder, and the same command goes on "
+                "from the one before, if there is one"
+            ) from error
 
     def close(self) -> None:
         """Waits for what is being written and lets go of the folder."""

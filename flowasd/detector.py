@@ -5,14 +5,12 @@ for result in detector.score([Path("normal_id_00_00000000.wav")]):
 print(result.path, result.score)
 """
 
-import contextlib
-import csv
-import sys
+import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TextIO, cast
+from typing import cast
 
 import numpy as np
 from flax import nnx
@@ -21,12 +19,14 @@ from ml_collections import ConfigDict
 
 from flowasd.bank import read_log_mels
 from flowasd.checkpoint import Checkpoints
-from flowasd.data.dcase import find_audio, parse_clip
+from flowasd.data.dcase import parse_clip
+from flowasd.data.source import resolved
 from flowasd.errors import UserError
 from flowasd.flow.glow import Glow, make_glow
 from flowasd.frontend import Frontend, Standardisation, standardise
 from flowasd.scoring import FrameNLL, clip_scores, frame_nll
 from flowasd.typing import Config
+from flowasd.workdir import check_same
 
 CLIPS_AT_ONCE = 64
 
@@ -59,6 +59,8 @@ class Detector:
         statistics: Standardisation of its input.
         machine_ids: The IDs that it knows, in the order of their indices.
         config: The config of its run.
+        trained_root: The data set of its run.
+        simulated: Whether it was trained on the built-in corpus.
         step: The training step that it was saved at.
     """
 
@@ -66,6 +68,8 @@ class Detector:
     statistics: Standardisation
     machine_ids: list[str]
     config: Config
+    trained_root: str
+    simulated: bool
     step: int
 
     @classmethod
@@ -77,7 +81,6 @@ class Detector:
         """
         checkpoints = Checkpoints(workdir)
         step = checkpoints.best
-        assert step is not None
         card = checkpoints.card(step)
         config = cast(Config, ConfigDict(card["config"]))
         make = partial(
@@ -97,8 +100,23 @@ class Detector:
             statistics=Standardisation(mean, std),
             machine_ids=card["machine_ids"],
             config=config,
+            trained_root=config.data.root,
+            simulated=card["data"] == "SIMULATED",
             step=step,
         )
+
+    def with_settings(self, workdir: Path, config: Config) -> "Detector":
+        """The same detector with the data set and the scoring settings of another config.
+
+        Raises:
+            UserError: If the config describes another model or training.
+        """
+        before = json.loads(self.config.to_json())
+        settings = resolved(config)
+        settings.data.root = settings.data.root or self.config.data.root
+        before["data"]["root"] = settings.data.root
+        check_same(workdir, before, settings)
+        return replace(self, config=settings)
 
     @property
     def frontend(self) -> Frontend:
@@ -112,8 +130,13 @@ class Detector:
 
         Args:
             log_mels: Log-mels `(time, mel)` in dB.
-            machine_ids: The ID of every clip, each one that the detector knows.
+            machine_ids: The ID of every clip.
+
+        Raises:
+            UserError: If an ID is not one that the detector knows.
         """
+        for machine_id in set(machine_ids):
+            self._check_known(machine_id)
         return frame_nll(
             self.flow,
             [standardise(log_mel, self.statistics) for log_mel in log_mels],
@@ -182,49 +205,3 @@ class Detector:
                 f"{where}the model has not seen machine ID {machine_id}; "
                 f"it knows {', '.join(self.machine_ids)}"
             )
-
-
-def score_to_csv(
-    workdir: Path, inputs: Sequence[str], machine_id: str | None, output: str | None
-) -> int:
-    """Scores files and writes `path,machine_id,score` rows as they come; errors go to stderr.
-
-    Args:
-        workdir: Folder of a run.
-        inputs: Files, folders or globs.
-        machine_id: The ID of all files; without it, each file's name tells.
-        output: CSV to write; without it, standard output.
-
-    Returns:
-        The exit status: 1 if a file could not be scored.
-
-    Raises:
-        UserError: If there is no checkpoint or no file, or `output` cannot be written.
-    """
-    if not inputs:
-        raise UserError("nothing to score; name files, folders or globs with --input")
-    detector = Detector.load(workdir)
-    paths = find_audio(inputs)
-    results = detector.score(paths, machine_id)
-    failed = 0
-    with _open_output(output) as stream:
-        rows = csv.writer(stream, lineterminator="\n")
-        rows.writerow(("path", "machine_id", "score"))
-        for result in results:
-            if result.error:
-                print(f"flowasd: {result.error}", file=sys.stderr)
-                failed += 1
-            else:
-                rows.writerow((result.path, result.machine_id, result.score))
-    if failed:
-        print(f"flowasd: {failed} of {len(paths)} files were not scored", file=sys.stderr)
-    return 1 if failed else 0
-
-
-def _open_output(output: str | None) -> contextlib.AbstractContextManager[TextIO]:
-    if output is None:
-        return contextlib.nullcontext(sys.stdout)
-    try:
-        return Path(output).open("w", newline="")
-    except OSError as error:
-        raise UserError(f"{output}: cannot be written ({error.strerror})") from error

@@ -15,52 +15,61 @@ import numpy as np
 
 from flowasd import metrics
 from flowasd.bank import source_features
+from flowasd.config import check_config
+from flowasd.data.dcase import read_test_clips
 from flowasd.data.source import Source, cache_folder, open_source
 from flowasd.detector import Detector
+from flowasd.files import write_text
 from flowasd.metric_log import Row, read_metrics
 from flowasd.report import Example, ScoredClip, write_report
 from flowasd.scoring import RULES, clip_scores
-from flowasd.workdir import write_text
+from flowasd.typing import Config
 
 EXAMPLES = 3  # clips with the highest scores, shown in the report
 PACKAGES = ("flowasd", "jax", "flax", "optax", "orbax-checkpoint", "numpy", "scikit-learn")
 
 
 class Evaluation(NamedTuple):
-    """What a detector says of a test split.
+    """What a detector says of test clips.
 
     Attributes:
-        clips: Every test clip with its score by every rule.
+        clips: Every clip with its score by every rule.
         paths: Path of every clip below the machine type's folder.
         examples: The clips with the highest scores.
+        columns: AUC and pAUC by every rule, a row an ID; none without labels.
         summary: Every number, and how it came to be.
+        hop_seconds: Time between two frames.
     """
 
     clips: list[ScoredClip]
     paths: list[str]
     examples: list[Example]
+    columns: dict[str, list[metrics.Row]]
     summary: dict[str, Any]
+    hop_seconds: float
 
 
-def evaluate(workdir: Path, root: str = "") -> Evaluation:
-    """Scores the test clips of a run with its best checkpoint.
+def evaluate(workdir: Path, config: Config | None = None) -> Evaluation:
+    """Scores test clips with the best checkpoint of a run.
 
     Args:
         workdir: Folder of the run.
-        root: Data set to test on instead of the run's own; it must have the run's machine IDs.
+        config: Settings of the scoring, and a data set whose `test/` is scored instead of the
+            run's own test clips; without it, all is as the run was trained.
 
     Raises:
-        UserError: If there is no checkpoint, or the data cannot be read.
+        UserError: If there is no checkpoint, the config is of another model, or the data cannot
+            be read or have machine IDs that the model has not seen.
     """
     detector = Detector.load(workdir)
-    config = detector.config
-    if root:
-        config.data.root = root
+    if config is not None:
+        check_config(config)
+        detector = detector.with_settings(workdir, config)
     start = time.perf_counter()
-    source = open_source(config.data, config.seed)
-    features = source_features(source, detector.frontend, cache_folder(config.data))["test"]
-    test = source.splits["test"]
-    log_mels = [row[:n] for row, n in zip(features.log_mel, features.n_frames, strict=True)]
+    source = _open_test(detector)
+    settings = detector.config
+    features = source_features(source, detector.frontend, cache_folder(settings.data))["test"]
+    log_mels, test = features.clips(), source.splits["test"]
     ready = time.perf_counter()
     nlls = detector.frame_nll(log_mels, [clip.machine_id for clip in test])
     clips = [
@@ -68,8 +77,9 @@ def evaluate(workdir: Path, root: str = "") -> Evaluation:
         for clip, nll in zip(test, nlls, strict=True)
     ]
     times = {"features_s": ready - start, "score_s": time.perf_counter() - ready}
-    rule = config.score.rule
+    rule = settings.score.rule
     highest = np.argsort([-clip.scores[rule] for clip in clips])[:EXAMPLES]
+    columns = _metric_columns(clips)
     return Evaluation(
         clips=clips,
         paths=[f"{clip.path.parent.name}/{clip.name}" for clip in test],
@@ -77,20 +87,35 @@ def evaluate(workdir: Path, root: str = "") -> Evaluation:
             Example(c.name, c.machine_id, c.label, c.scores[rule], log_mels[i], nlls[i])
             for i, c in ((i, clips[i]) for i in highest)
         ],
-        summary=_summary(detector, source, clips, times, read_metrics(workdir)),
+        columns=columns,
+        summary=_summary(detector, source, clips, columns, times, read_metrics(workdir)),
+        hop_seconds=settings.frontend.hop_length / settings.frontend.sample_rate,
     )
+
+
+def _open_test(detector: Detector) -> Source:
+    """The run's own splits, or the test clips alone of a data set that was named later."""
+    data, seed = detector.config.data, detector.config.seed
+    if data.root == detector.trained_root:
+        return open_source(data, seed)
+    dataset = read_test_clips(Path(data.root))
+    labelled = any(clip.label is not None for clip in dataset.test)
+    return Source(dataset.machine_type, False, labelled, {"test": dataset.test})
 
 
 def _summary(
     detector: Detector,
     source: Source,
     clips: Sequence[ScoredClip],
+    columns: dict[str, list[metrics.Row]],
     times: dict[str, float],
     history: Sequence[Row],
 ) -> dict[str, Any]:
     validated = {row["step"]: row["validation_nll"] for row in history if "validation_nll" in row}
+    normal = [clip.scores["mean"] for clip in clips if clip.label == 0]
     return {
         "data": "SIMULATED" if source.simulated else "real",
+        "trained_on": "SIMULATED" if detector.simulated else "real",
         "machine_type": source.machine_type,
         "machine_ids": detector.machine_ids,
         "labelled": source.labelled,
@@ -101,78 +126,83 @@ def _summary(
                 row.machine_id: {"auc": row.auc, "pauc": row.pauc}
                 for row in [*rows, metrics.average(rows)]
             }
-            for rule, rows in metric_columns(clips).items()
+            for rule, rows in columns.items()
         },
         "clips": {split: len(clips) for split, clips in source.splits.items()},
         "best_step": detector.step,
         "validation_nll": validated.get(detector.step),
-        "test_nll_normal": _mean(c.scores["mean"] for c in clips if c.label == 0),
+        "test_nll_normal": sum(normal) / len(normal) if normal else None,
         "times": {"train_s": history[-1]["seconds"] if history else None} | times,
         "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
         "versions": {"python": platform.python_version()} | {p: version(p) for p in PACKAGES},
     }
 
 
-def metric_columns(clips: Sequence[ScoredClip]) -> dict[str, list[metrics.Row]]:
-    """AUC and pAUC by every rule, a row an ID; none without labels."""
+def _metric_columns(clips: Sequence[ScoredClip]) -> dict[str, list[metrics.Row]]:
     ids, labels = [clip.machine_id for clip in clips], [clip.label for clip in clips]
-    columns = {}
-    for rule in RULES:
-        rows = metrics.per_machine(ids, labels, np.array([clip.scores[rule] for clip in clips]))
-        if rows:
-            columns[rule] = rows
-    return columns
+    columns = {
+        rule: metrics.per_machine(ids, labels, np.array([clip.scores[rule] for clip in clips]))
+        for rule in RULES
+    }
+    return {rule: rows for rule, rows in columns.items() if rows}
 
 
-def write_results(workdir: Path, evaluation: Evaluation) -> None:
+def write_results(folder: Path, evaluation: Evaluation) -> None:
     """Writes `results/`: the evaluator's CSVs, all scores, and the summary."""
-    results = workdir / "results"
+    results = folder / "results"
     results.mkdir(parents=True, exist_ok=True)
+    for stale in results.glob("anomaly_score_*.csv"):  # the evaluator counts these files
+        stale.unlink()
     clips, summary = evaluation.clips, evaluation.summary
-    rule, machine_type = summary["rule"], summary["machine_type"]
+    rule, machine_type, data = (summary[key] for key in ("rule", "machine_type", "data"))
     for machine_id in sorted({clip.machine_id for clip in clips}):
         rows = [(c.name, c.scores[rule]) for c in clips if c.machine_id == machine_id]
         write_csv(results / f"anomaly_score_{machine_type}_{machine_id}.csv", rows)
+    header = ("path", "machine_id", "label", "score", *RULES, "data")
     scores = [
-        (path, c.machine_id, "" if c.label is None else c.label, c.scores[rule], *c.scores.values())
+        (path, c.machine_id, _label(c), c.scores[rule], *c.scores.values(), data)
         for path, c in zip(evaluation.paths, clips, strict=True)
     ]
-    write_csv(results / "scores.csv", [("path", "machine_id", "label", "score", *RULES), *scores])
+    write_csv(results / "scores.csv", [header, *scores])
     table = [
-        (machine_id, row["auc"], row["pauc"])
+        (machine_id.removeprefix("id_"), row["auc"], row["pauc"])
         for machine_id, row in summary["metrics"].get(rule, {}).items()
     ]
-    write_csv(results / "result.csv", [(machine_type,), ("id", "AUC", "pAUC"), *table])
+    heading = (machine_type, data) if data == "SIMULATED" else (machine_type,)
+    write_csv(results / "result.csv", [heading, ("id", "AUC", "pAUC"), *table])
     write_text(results / "summary.json", json.dumps(summary, indent=2))
 
 
-def write_evaluation_report(workdir: Path, evaluation: Evaluation) -> None:
-    """Writes report.html."""
+def write_evaluation_report(folder: Path, evaluation: Evaluation, workdir: Path) -> None:
+    """Writes report.html into `folder`, about the run in `workdir`."""
     summary = evaluation.summary
-    config = Detector.load(workdir).config
+    folder.mkdir(parents=True, exist_ok=True)
     write_report(
-        workdir / "report.html",
-        title=f"{summary['machine_type']}: {workdir.name}",
-        simulated=summary["data"] == "SIMULATED",
+        folder / "report.html",
+        title=f"{summary['machine_type']}: {workdir.absolute().name}",
+        simulated="SIMULATED" in (summary["data"], summary["trained_on"]),
         rule=summary["rule"],
         summary={key: value for key, value in summary.items() if key != "metrics"},
         history=read_metrics(workdir),
         clips=evaluation.clips,
         examples=evaluation.examples,
-        hop_seconds=config.frontend.hop_length / config.frontend.sample_rate,
+        hop_seconds=evaluation.hop_seconds,
     )
 
 
-def describe(workdir: Path, evaluation: Evaluation) -> str:
+def describe(evaluation: Evaluation) -> str:
     """The lines that a run ends with."""
     summary = evaluation.summary
-    columns = metric_columns(evaluation.clips)
-    lines = [f"{summary['machine_type']}, {summary['data']} recordings, rule `{summary['rule']}`"]
-    if columns:
-        lines.append(metrics.table(columns))
-    else:
-        lines.append("No anomalous test clips, so no AUC: the scores are in results/scores.csv.")
-    return "\n".join([*lines, f"Report: {workdir / 'report.html'}"])
+    title = f"{summary['machine_type']}, {summary['data']} recordings, rule `{summary['rule']}`"
+    missing = {clip.machine_id for clip in evaluation.clips}
+    missing -= {row.machine_id for rows in evaluation.columns.values() for row in rows}
+    lines = [title]
+    if evaluation.columns:
+        lines.append(metrics.table(evaluation.columns))
+    if missing:
+        ids = ", ".join(sorted(missing))
+        lines.append(f"No AUC for {ids}: it takes labelled normal and anomalous test clips.")
+    return "\n".join(lines)
 
 
 def write_csv(path: Path, rows: Iterable[Sequence[object]]) -> None:
@@ -182,6 +212,5 @@ def write_csv(path: Path, rows: Iterable[Sequence[object]]) -> None:
     write_text(path, text.getvalue())
 
 
-def _mean(values: Iterable[float]) -> float | None:
-    values = list(values)
-    return sum(values) / len(values) if values else None
+def _label(clip: ScoredClip) -> int | str:
+    return "" if clip.label is None else clip.label

@@ -87,26 +87,18 @@ def log_mel_batch(
     return jax.vmap(partial(log_mel, frontend=frontend))(samples)
 
 
-def fit_standardisation(
-    features: Float[np.ndarray, "clip time mel"], n_frames: np.ndarray
-) -> Standardisation:
-    """Statistics of every mel bin over all frames of the training clips.
-
-    Args:
-        features: Log-mels, padded to one length.
-        n_frames: Valid frames of each clip.
-    """
-    valid = np.arange(features.shape[1]) < n_frames[:, None]
-    frames = features[valid].astype(np.float64)
-    mean, std = frames.mean(0), np.maximum(frames.std(0), STD_FLOOR)
+def fit_standardisation(frames: Float[np.ndarray, "frame mel"]) -> Standardisation:
+    """Statistics of every mel bin over the frames of all training clips."""
+    std = np.maximum(frames.std(0, dtype=np.float64), STD_FLOOR)
+    mean = frames.mean(0, dtype=np.float64)
     return Standardisation(mean.astype(np.float32), std.astype(np.float32))
 
 
 def standardise(
-    features: Float[np.ndarray, "*clips time mel"], statistics: Standardisation
-) -> Float[np.ndarray, "*clips time mel"]:
-    """Log-mels with mean 0 and standard deviation 1 in every mel bin."""
-    return (features - statistics.mean) / statistics.std
+    frames: Float[np.ndarray, "frame mel"], statistics: Standardisation
+) -> Float[np.ndarray, "frame mel"]:
+    """Frames with mean 0 and standard deviation 1 in every mel bin."""
+    return (frames - statistics.mean) / statistics.std
 
 
 def patch_starts(n_frames: int, length: int, hop: int) -> Int[np.ndarray, " patch"]:
@@ -121,13 +113,18 @@ def patch_starts(n_frames: int, length: int, hop: int) -> Int[np.ndarray, " patc
     return np.unique(np.minimum(np.arange(0, last + hop, hop), last))
 
 
-def take_patches(
-    features: Float[Array, "clip time mel"],
-    n_frames: Int[Array, " clip"],
-    clip: Int[Array, " patch"],
-    start: Int[Array, " patch"],
-    length: int,
-) -> Float[Array, "patch length mel"]:
-    """Cuts patches out of padded clips; a clip shorter than a patch is repeated to fill it."""
-    frame = (start[:, None] + jnp.arange(length)) % n_frames[clip][:, None]
-    return features[clip[:, None], frame]
+def covering_patches(
+    n_frames: Int[np.ndarray, " clip"], length: int, hop: int
+) -> tuple[Int[np.ndarray, "patch length"], Int[np.ndarray, " patch"]]:
+    """The patches that cover clips whose frames lie one after the other in one array.
+
+    A clip shorter than a patch is repeated to fill it.
+
+    Returns:
+        The frames of every patch, as indices into that array, and the clip of every patch.
+    """
+    starts = [patch_starts(int(n), length, hop) for n in n_frames]
+    clip = np.repeat(np.arange(len(starts)), [len(s) for s in starts])
+    offset = np.concatenate([np.zeros(0, int), *starts])[:, None] + np.arange(length)
+    first = np.cumsum(n_frames) - n_frames
+    return first[clip, None] + offset % n_frames[clip, None], clip

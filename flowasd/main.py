@@ -3,6 +3,7 @@
 python -m flowasd.main --config=configs/slider.py --workdir=runs/slider
 """
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +17,11 @@ CONFIG = config_flags.DEFINE_config_file("config", None, "Config file, such as c
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; default runs/<config name>.")
 MODE = flags.DEFINE_enum("mode", "train", ["train", "evaluate", "report", "score"], "What to do.")
 INPUT = flags.DEFINE_multi_string("input", [], "score: file, folder or glob; may be repeated.")
-OUTPUT = flags.DEFINE_string("output", None, "score: CSV to write; default: standard output.")
+OUTPUT = flags.DEFINE_string(
+    "output",
+    None,
+    "score: CSV to write, default standard output. evaluate, report: folder, default the workdir.",
+)
 MACHINE_ID = flags.DEFINE_string("machine_id", None, "score: ID of all inputs, such as id_00.")
 
 
@@ -34,7 +39,7 @@ def main(argv: Sequence[str]) -> int:
     if len(argv) > 1:
         raise UserError(f"not a flag: {' '.join(argv[1:])}")
     if MODE.value == "score":
-        from flowasd.detector import score_to_csv
+        from flowasd.score_files import score_to_csv
 
         return score_to_csv(workdir(), INPUT.value, MACHINE_ID.value, OUTPUT.value)
     from flowasd import evaluate, train
@@ -43,12 +48,13 @@ def main(argv: Sequence[str]) -> int:
         if CONFIG.value is None:
             raise UserError("training needs a config, such as --config=configs/slider.py")
         train.train(CONFIG.value, workdir())
-    root = CONFIG.value.data.root if CONFIG.value else ""
-    evaluation = evaluate.evaluate(workdir(), root)
+    evaluation = evaluate.evaluate(workdir(), CONFIG.value)
+    folder = Path(OUTPUT.value or workdir())
     if MODE.value != "report":
-        evaluate.write_results(workdir(), evaluation)
-    evaluate.write_evaluation_report(workdir(), evaluation)
-    print(evaluate.describe(workdir(), evaluation))
+        evaluate.write_results(folder, evaluation)
+    evaluate.write_evaluation_report(folder, evaluation, workdir())
+    print(evaluate.describe(evaluation))
+    print(f"Report: {folder / 'report.html'}")
     return 0
 
 
@@ -59,8 +65,10 @@ def parse(argv: Sequence[str]) -> Sequence[str]:
         if CONFIG.value is not None:
             CONFIG.value.seed  # noqa: B018  a config that did not load says so when it is used
         return rest
-    except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
+    except (flags.Error, AttributeError, LookupError, TypeError, ValueError) as error:
         raise UserError(" ".join(str(error).split())) from error
+    except (ImportError, NameError, OSError, SyntaxError) as error:
+        raise UserError(f"the config does not load: {' '.join(str(error).split())}") from error
 
 
 def run() -> None:
@@ -68,11 +76,14 @@ def run() -> None:
     logging.set_verbosity(logging.ERROR)
     try:
         app.run(main, flags_parser=parse)
-    except UserError as error:
+    except BrokenPipeError:  # the reader of our output, such as `head`, has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except (UserError, OSError) as error:
         print(f"flowasd: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("flowasd: interrupted; the same command goes on from here", file=sys.stderr)
+        print("flowasd: interrupted; training goes on from its last checkpoint", file=sys.stderr)
         sys.exit(130)
 
 

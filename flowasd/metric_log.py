@@ -1,11 +1,12 @@
 """Training curves on disk: metrics.jsonl, and the same for TensorBoard."""
 
 import json
-import os
 import time
 from pathlib import Path
 
 from tensorboardX import SummaryWriter
+
+from flowasd.files import write_text
 
 Row = dict[str, int | float]
 
@@ -31,9 +32,7 @@ class MetricLog:
     def __init__(self, workdir: Path, step: int):
         kept = [row for row in read_metrics(workdir) if row["step"] <= step]
         path = workdir / "metrics.jsonl"
-        partial = path.with_suffix(".partial")
-        partial.write_text("".join(json.dumps(row) + "\n" for row in kept))
-        os.replace(partial, path)
+        write_text(path, "".join(json.dumps(row) + "\n" for row in kept))
         self._start = time.perf_counter() - (kept[-1]["seconds"] if kept else 0.0)
         self._file = path.open("a", buffering=1)
         self._events = SummaryWriter(str(workdir), purge_step=step + 1 if step else None)

@@ -1,7 +1,6 @@
 """The report of a run: one HTML file, pictures included, nothing from the network."""
 
 import math
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -11,6 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from flowasd import metrics, page, plots
+from flowasd.files import write_text
 
 QUANTILES = {
     "min": 0,
@@ -83,10 +83,7 @@ def write_report(
         page.section("Run", page.table(_flatten(summary), css="facts")),
     ]
     text = page.page(title, simulated=simulated, html="".join(sections))
-    temporary = path.with_name(f".{path.name}.tmp")
-    # A file name need not be Unicode: what cannot be encoded is shown as "?".
-    temporary.write_text(text, encoding="utf-8", errors="replace")
-    os.replace(temporary, path)
+    write_text(path, text)
 
 
 def _check_finite(clips: Sequence[ScoredClip], examples: Sequence[Example]) -> None:

@@ -10,7 +10,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int, PyTree
 
 from flowasd.flow.glow import Glow
-from flowasd.frontend import patch_starts
+from flowasd.frontend import covering_patches
 
 FrameNLL = Float[np.ndarray, " time"]
 
@@ -50,30 +50,25 @@ def frame_nll(
         clips: Standardised log-mels `(time, mel)`.
         machine: Machine index of every clip.
         length: Frames of a patch.
-        hop: Distance between patches in frames.
+        hop: Distance between patches in frames, at most `length`.
         batch_size: Patches in a batch.
     """
-    starts = [patch_starts(len(clip), length, hop) for clip in clips]
-    frames = [  # the frames of each patch; a clip shorter than a patch is repeated to fill it
-        (clip, (start + np.arange(length)) % len(clips[clip]))
-        for clip, clip_starts in enumerate(starts)
-        for start in clip_starts
-    ]
+    if not clips:
+        return []
+    frames = np.concatenate(clips)
+    n_frames = np.array([len(clip) for clip in clips])
+    index, clip = covering_patches(n_frames, length, hop)
+    ids = np.asarray(machine, np.int32)[clip]
     graph, state = nnx.split(model)
-    total = [np.zeros(len(clip)) for clip in clips]
-    count = [np.zeros(len(clip)) for clip in clips]
-    for first in range(0, len(frames), batch_size):
-        batch = frames[first : first + batch_size]
-        x = np.zeros((batch_size, length, clips[0].shape[1]), np.float32)
-        for row, (clip, index) in zip(x, batch, strict=False):
-            row[:] = clips[clip][index]
-        ids = np.zeros(batch_size, np.int32)
-        ids[: len(batch)] = [machine[clip] for clip, _ in batch]
-        nll = np.asarray(patch_nll(graph, state, jnp.asarray(x), jnp.asarray(ids)))
-        for row, (clip, index) in zip(nll, batch, strict=False):
-            np.add.at(total[clip], index, row)
-            np.add.at(count[clip], index, 1)
-    return [(t / c).astype(np.float32) for t, c in zip(total, count, strict=True)]
+    total, count = np.zeros(len(frames)), np.zeros(len(frames))
+    for first in range(0, len(index), batch_size):
+        some = np.arange(first, first + batch_size) % len(index)  # the padding repeats patches
+        x, own = jnp.asarray(frames[index[some]]), jnp.asarray(ids[some])
+        nll = np.asarray(patch_nll(graph, state, x, own))[: len(index) - first]
+        np.add.at(total, index[first : first + batch_size], nll)
+        np.add.at(count, index[first : first + batch_size], 1)
+    mean = (total / count).astype(np.float32)
+    return np.split(mean, np.cumsum(n_frames)[:-1])
 
 
 def top10(nll: FrameNLL) -> float:

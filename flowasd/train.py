@@ -13,19 +13,20 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
-from jaxtyping import Array, Float, Int, PyTree, UInt32
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree, UInt32
 from tqdm import tqdm
 
 from flowasd.bank import Bank, draw_patches, make_bank, source_features
 from flowasd.checkpoint import Checkpoints
-from flowasd.data.source import cache_folder, open_source
+from flowasd.config import check_config
+from flowasd.data.source import cache_folder, open_source, resolved
 from flowasd.errors import UserError
 from flowasd.flow.glow import Glow, make_glow
-from flowasd.frontend import Frontend, fit_standardisation, patch_starts, take_patches
+from flowasd.frontend import Frontend, covering_patches, fit_standardisation
 from flowasd.metric_log import MetricLog, Row
 from flowasd.objective import nll
 from flowasd.typing import Config
-from flowasd.workdir import open_workdir, write_splits
+from flowasd.workdir import open_workdir, record_splits
 
 INITIALISATION_PATCHES = 256
 # What each item of a checkpoint takes from the state: scoring reads `model` alone.
@@ -53,8 +54,8 @@ class TrainState(NamedTuple):
 class Patches(NamedTuple):
     """A fixed set of patches in batches of one shape; the weight of the last one's padding is 0."""
 
-    clip: Int[Array, "step batch"]
-    start: Int[Array, "step batch"]
+    frames: Int[Array, "step batch time"]
+    machine: Int[Array, "step batch"]
     weight: Float[Array, "step batch"]
 
 
@@ -82,7 +83,7 @@ def initial_state(
     @jax.jit
     def initialise(bank: Bank, key: Array) -> tuple[PyTree, PyTree]:
         flow = build()
-        flow.initialise(*draw_patches(bank, key, INITIALISATION_PATCHES, config.train.patch_length))
+        flow.initialise(*noisy_patches(bank, key, INITIALISATION_PATCHES, config.train))
         _, params, constants = nnx.split(flow, nnx.Param, ...)
         return nnx.as_pure(params), nnx.as_pure(constants)
 
@@ -91,6 +92,18 @@ def initial_state(
     params, constants = initialise(bank, jax.random.fold_in(key, config.train.steps))
     opt_state = make_optimizer(config.train).init(params)
     return graph, TrainState(jnp.int32(0), params, constants, opt_state, jax.random.key_data(key))
+
+
+def noisy_patches(
+    bank: Bank, key: PRNGKeyArray, count: int, config: Config
+) -> tuple[Float[Array, "batch time mel 1"], Int[Array, " batch"]]:
+    """Draws `count` patches and adds the noise that only training sees.
+
+    Without it, a mel band that hardly moves would have a density without bound.
+    """
+    patch_key, noise_key = jax.random.split(key)
+    x, machine = draw_patches(bank, patch_key, count, config.patch_length)
+    return x + config.noise * jax.random.normal(noise_key, x.shape), machine
 
 
 def train_step(
@@ -108,9 +121,7 @@ def train_step(
         The state after, and the mean NLL of the batch in nats per dimension.
     """
     key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
-    patch_key, noise_key = jax.random.split(key)
-    x, machine = draw_patches(bank, patch_key, config.batch_size, config.patch_length)
-    x = x + config.noise * jax.random.normal(noise_key, x.shape)
+    x, machine = noisy_patches(bank, key, config.batch_size, config)
 
     def loss(params: PyTree) -> Array:
         return nll(nnx.merge(graph, params, state.constants), x, machine).mean()
@@ -121,26 +132,29 @@ def train_step(
     return state._replace(step=state.step + 1, params=params, opt_state=opt_state), value
 
 
-def covering_patches(bank: Bank, length: int, batch_size: int) -> Patches:
+def validation_patches(bank: Bank, length: int, batch_size: int) -> Patches:
     """Adjacent patches that cover every clip of the bank."""
-    starts = [patch_starts(int(frames), length, length) for frames in bank.n_frames]
-    clip = np.repeat(np.arange(len(starts)), [len(start) for start in starts])
-    padding = -len(clip) % batch_size
-    columns = (clip, np.concatenate(starts), np.ones(len(clip), np.float32))
-    return Patches(
-        *(jnp.asarray(np.pad(column, (0, padding)).reshape(-1, batch_size)) for column in columns)
-    )
+    frames, clip = covering_patches(np.asarray(bank.n_frames), length, length)
+    columns = (frames, np.asarray(bank.machine)[clip], np.ones(len(clip), np.float32))
+    n_batches = -(-len(clip) // batch_size)
+    padding = n_batches * batch_size - len(clip)
+
+    def batches(column: np.ndarray) -> Array:
+        padded = np.pad(column, [(0, padding)] + [(0, 0)] * (column.ndim - 1))
+        return jnp.asarray(padded.reshape(n_batches, batch_size, *column.shape[1:]))
+
+    return Patches(*map(batches, columns))
 
 
 def mean_nll(
-    state: TrainState, bank: Bank, patches: Patches, *, graph: nnx.GraphDef[Glow], length: int
+    state: TrainState, bank: Bank, patches: Patches, *, graph: nnx.GraphDef[Glow]
 ) -> Float[Array, ""]:
     """Mean NLL over a fixed set of patches, without noise, in nats per dimension."""
     flow = nnx.merge(graph, state.params, state.constants)
 
     def batch_sum(batch: Patches) -> Array:
-        x = take_patches(bank.features, bank.n_frames, batch.clip, batch.start, length)
-        return (batch.weight * nll(flow, x[..., None], bank.machine[batch.clip])).sum()
+        x = bank.frames[batch.frames][..., None]
+        return (batch.weight * nll(flow, x, batch.machine)).sum()
 
     return jax.lax.map(batch_sum, patches).sum() / patches.weight.sum()
 
@@ -177,21 +191,21 @@ def run_steps(
         state, losses = jax.lax.scan(lambda s, _: step(s, bank), state, length=config.log_every)
         return state, losses.mean()
 
-    validate = jax.jit(partial(mean_nll, graph=graph, length=config.patch_length))
-    patches = covering_patches(validation_bank, config.patch_length, config.batch_size)
+    validate = jax.jit(partial(mean_nll, graph=graph))
+    patches = validation_patches(validation_bank, config.patch_length, config.batch_size)
     first = int(state.step)
     with tqdm(total=config.steps, initial=first, unit="step", desc="train") as bar:
         for done in range(first + config.log_every, config.steps + 1, config.log_every):
             state, loss = dispatch(state, train_bank)
             row: Row = {"step": done, "train_nll": float(loss)}
-            if not math.isfinite(loss):
-                raise UserError(
-                    f"training diverged before step {done}: the NLL is {loss}; "
-                    "lower --config.train.learning_rate"
-                )
             if done % config.eval_every == 0:
                 row["validation_nll"] = float(validate(state, validation_bank, patches))
                 bar.set_postfix(validation_nll=f"{row['validation_nll']:.4f}", refresh=False)
+            if not all(map(math.isfinite, row.values())):
+                raise UserError(
+                    f"training diverged before step {done}: the NLL is not finite; "
+                    "lower --config.train.learning_rate"
+                )
             yield state, row
             bar.update(config.log_every)
 
@@ -232,35 +246,22 @@ def train(config: Config, workdir: Path) -> None:
     Raises:
         UserError: Before the first step, if data, config or workdir do not allow the run.
     """
-    check_steps(config.train)
+    check_config(config)
+    config = resolved(config)
     open_workdir(workdir, config)
     source = open_source(config.data, config.seed)
-    write_splits(workdir, source)
     features = source_features(source, Frontend(**config.frontend), cache_folder(config.data))
-    statistics = fit_standardisation(*features["train"])
+    record_splits(workdir, source)
+    statistics = fit_standardisation(features["train"].frames)
     banks = {
         split: make_bank(features[split], source.machine_index(split), statistics)
         for split in ("train", "validation")
     }
     card = {
+        "data": "SIMULATED" if source.simulated else "real",
         "config": json.loads(config.to_json()),
         "machine_ids": source.machine_ids,
         "mean": statistics.mean.tolist(),
         "std": statistics.std.tolist(),
     }
     fit(config, workdir, banks, card)
-
-
-def check_steps(config: Config) -> None:
-    """Raises a `UserError` unless steps divide into evaluations, and these into log rows."""
-    if config.warmup_steps >= config.steps:
-        raise UserError(
-            f"config.train.warmup_steps={config.warmup_steps} leaves nothing of "
-            f"config.train.steps={config.steps}"
-        )
-    for whole, part in (("steps", "eval_every"), ("eval_every", "log_every")):
-        if config[whole] % config[part]:
-            raise UserError(
-                f"config.train.{whole}={config[whole]} is not a multiple of "
-                f"config.train.{part}={config[part]}"
-            )

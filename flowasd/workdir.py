@@ -1,58 +1,81 @@
 """The folder of a run: its config and splits, and what may be done in it."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from flowasd.data.source import Source
 from flowasd.errors import UserError
+from flowasd.files import write_text
 from flowasd.typing import Config
 
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a file whole or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text)
-    os.replace(partial, path)
+# Keys that do not change what is trained, and may differ when a run is taken up again.
+FREE = ("data.cache", "score.")
 
 
 def open_workdir(workdir: Path, config: Config) -> None:
-    """Makes the folder, or checks that the run in it has the same config.
+    """Makes the folder and records the config, or checks that the run in it has the same one.
+
+    A folder without a checkpoint holds no run yet; its config is replaced.
 
     Raises:
         UserError: If the folder cannot be written, or belongs to a run with another config.
     """
     path = workdir / "config.json"
-    text = config.to_json(indent=2, sort_keys=True)
+    if path.exists() and has_checkpoint(workdir):
+        check_same(workdir, json.loads(path.read_text()), config)
     try:
         workdir.mkdir(parents=True, exist_ok=True)
-        if not path.exists():
-            write_text(path, text)
+        write_text(path, config.to_json(indent=2, sort_keys=True))
     except OSError as error:
         raise UserError(
             f"{workdir}: cannot write here ({error.strerror}); name another --workdir"
         ) from error
-    before, now = _flat(json.loads(path.read_text())), _flat(json.loads(text))
-    differing = sorted(key for key in before | now if before.get(key) != now.get(key))
+
+
+def has_checkpoint(workdir: Path) -> bool:
+    """Whether training has got as far as a checkpoint."""
+    return any(path.name.isdigit() for path in workdir.glob("checkpoints/*"))
+
+
+def check_same(workdir: Path, before: dict[str, Any], config: Config) -> None:
+    """Raises a `UserError` with the keys in which a run's config and another differ."""
+    was, now = flat(before), flat(json.loads(config.to_json()))
+    differing = sorted(
+        key for key in was | now if was.get(key) != now.get(key) and not key.startswith(FREE)
+    )
     if differing:
-        changes = ", ".join(f"{key} ({before.get(key)} → {now.get(key)})" for key in differing)
+        changes = ", ".join(f"{key} ({was.get(key)} → {now.get(key)})" for key in differing)
         raise UserError(
             f"{workdir} holds a run with another config; differing keys: {changes}; "
             "name another --workdir or restore these keys"
         )
 
 
-def write_splits(workdir: Path, source: Source) -> None:
-    """Writes splits.json: which file went to which split."""
+def record_splits(workdir: Path, source: Source) -> None:
+    """Writes splits.json: which file went to which split.
+
+    Raises:
+        UserError: If training goes on in this folder with other clips than it began with.
+    """
+    path = workdir / "splits.json"
     splits = {
         name: [f"{clip.path.parent.name}/{clip.path.name}" for clip in clips]
         for name, clips in source.splits.items()
     }
-    write_text(workdir / "splits.json", json.dumps(splits, indent=1))
+    if path.exists() and has_checkpoint(workdir):
+        before = json.loads(path.read_text())
+        for name in ("train", "validation"):
+            if other := sorted(set(before[name]) ^ set(splits[name])):
+                raise UserError(
+                    f"{workdir} was trained on other clips: {len(other)} of the {name} split "
+                    f"differ, such as {other[0]}; name another --workdir or restore the clips"
+                )
+    data = {"data": "SIMULATED" if source.simulated else "real"}
+    write_text(path, json.dumps(data | splits, indent=1))
 
 
-def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+def flat(value: Any, prefix: str = "") -> dict[str, Any]:
     """Nested dictionaries and lists as one dictionary with keys such as `model.levels[0].steps`."""
     if isinstance(value, dict):
         items = [(f"{prefix}.{key}" if prefix else key, item) for key, item in value.items()]
@@ -60,4 +83,4 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
         items = [(f"{prefix}[{i}]", item) for i, item in enumerate(value)]
     else:
         return {prefix: value}
-    return {key: leaf for name, item in items for key, leaf in _flat(item, name).items()}
+    return {key: leaf for name, item in items for key, leaf in flat(item, name).items()}

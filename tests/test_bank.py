@@ -7,7 +7,16 @@ import pytest
 import soundfile
 
 from flowasd import bank
-from flowasd.bank import Features, cached_features, compute_features, draw_patches, make_bank
+from flowasd.bank import (
+    Features,
+    cached_features,
+    compute_features,
+    draw_patches,
+    make_bank,
+    source_features,
+)
+from flowasd.data.dcase import Clip
+from flowasd.data.source import Source
 from flowasd.errors import UserError
 from flowasd.frontend import Frontend, Standardisation, log_mel
 
@@ -28,11 +37,49 @@ def clips(tmp_path):
 
 def test_features_are_each_clips_log_mel(clips):
     features = compute_features(clips, FRONTEND)
-    for path, row, n_frames in zip(clips, features.log_mel, features.n_frames, strict=True):
+    for path, clip in zip(clips, features.clips(), strict=True):
         samples, _ = soundfile.read(path, dtype="float32")
         expected = log_mel(jax.numpy.asarray(samples), FRONTEND)
-        assert n_frames == len(expected)
-        np.testing.assert_allclose(row[:n_frames], expected, atol=1e-3)
+        np.testing.assert_allclose(clip, expected, atol=1e-3)
+
+
+def test_long_clips_between_short_ones(clips, tmp_path, monkeypatch):
+    """Clips that are computed alone keep their place."""
+    monkeypatch.setattr(bank, "LONG", 0.5)
+    alone = [compute_features([path], FRONTEND).frames for path in clips]
+    for one, clip in zip(alone, compute_features(clips, FRONTEND).clips(), strict=True):
+        np.testing.assert_allclose(one, clip, atol=1e-3)
+
+
+def test_absurd_samples_are_refused(tmp_path):
+    path = tmp_path / "loud.wav"
+    soundfile.write(path, np.full(1000, 1e30), 16000, "FLOAT")
+    with pytest.raises(UserError, match=r"loud\.wav: samples are too large"):
+        compute_features([path], FRONTEND)
+
+
+def test_broken_links_are_listed_like_other_bad_files(clips, tmp_path):
+    link = tmp_path / "normal_id_00_00000009.wav"
+    link.symlink_to(tmp_path / "nowhere.wav")
+    with pytest.raises(UserError, match=r"(?s)1 of 4 recordings.*normal_id_00_00000009"):
+        cached_features([*clips, link], FRONTEND, tmp_path / "cache")
+
+
+def test_splits_get_their_own_clips(tmp_path):
+    """Features of a split against those of its files alone."""
+    splits = {}
+    for split, lengths in {"train": (0.5, 1.0, 0.2), "empty": (), "test": (0.7,)}.items():
+        splits[split] = ()
+        for seconds in lengths:
+            path = tmp_path / f"normal_id_00_{split}{seconds}.wav"
+            noise = np.random.default_rng(int(seconds * 10)).normal(size=int(seconds * 16000))
+            soundfile.write(path, noise * 0.1, 16000, "FLOAT")
+            splits[split] += (Clip(path, "id_00", 0),)
+    features = source_features(Source("slider", False, True, splits), FRONTEND, tmp_path / "cache")
+    for split, clips in splits.items():
+        expected = compute_features([clip.path for clip in clips], FRONTEND)
+        np.testing.assert_array_equal(features[split].n_frames, expected.n_frames)
+        np.testing.assert_allclose(features[split].frames, expected.frames, atol=1e-3)
 
 
 def test_every_bad_file_is_listed(clips, tmp_path):
@@ -51,7 +98,7 @@ def test_cache_is_used_until_a_file_or_setting_changes(clips, tmp_path, monkeypa
     cache = tmp_path / "cache"
     first = cached_features(clips, FRONTEND, cache)
     second = cached_features(clips, FRONTEND, cache)
-    np.testing.assert_array_equal(first.log_mel, second.log_mel)
+    np.testing.assert_array_equal(first.frames, second.frames)
     np.testing.assert_array_equal(first.n_frames, second.n_frames)
     assert len(computed) == 1
     cached_features(clips, FRONTEND._replace(hop_length=256), cache)
@@ -65,17 +112,17 @@ def test_cache_that_cannot_be_written_is_a_warning(clips, tmp_path):
     (tmp_path / "file").touch()
     with pytest.warns(UserWarning, match="not cached"):
         features = cached_features(clips, FRONTEND, Path(tmp_path, "file"))
-    assert len(features.log_mel) == 3
+    assert len(features.n_frames) == 3
 
 
 def test_drawn_patches_are_slices_of_their_own_machines_clips(key):
     # Each value tells its clip and frame, so that a patch can be traced back.
-    frames = np.arange(40)[None, :] + 1000 * np.arange(6)[:, None]
-    log_mel = np.repeat(frames[..., None], 4, -1).astype(np.float32)
     machine = np.array([0, 1, 0, 1, 2, 2], np.int32)
     lengths = np.array([40, 40, 40, 20, 20, 5], np.int32)
+    values = np.concatenate([1000 * i + np.arange(n) for i, n in enumerate(lengths)])
+    frames = np.repeat(values[:, None], 4, -1).astype(np.float32)
     identity = Standardisation(np.zeros(4, np.float32), np.ones(4, np.float32))
-    made = make_bank(Features(log_mel, lengths), machine, identity)
+    made = make_bank(Features(frames, lengths), machine, identity)
     patches, machines = jax.jit(draw_patches, static_argnums=(2, 3))(made, key, 2000, 8)
     assert patches.shape == (2000, 8, 4, 1)
     clip, frame = np.divmod(np.asarray(patches)[..., 0, 0].astype(int), 1000)

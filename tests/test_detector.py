@@ -7,10 +7,12 @@ import pytest
 import soundfile
 from sklearn.metrics import roc_auc_score
 
+from configs import smoke
 from flowasd.data.dcase import find_audio
-from flowasd.detector import Detector, score_to_csv
+from flowasd.detector import Detector
 from flowasd.errors import UserError
-from flowasd.evaluate import evaluate, write_evaluation_report, write_results
+from flowasd.evaluate import describe, evaluate, write_evaluation_report, write_results
+from flowasd.score_files import score_to_csv
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +22,7 @@ def evaluated(run, tmp_path_factory):
     shutil.copytree(run, workdir)
     evaluation = evaluate(workdir)
     write_results(workdir, evaluation)
-    write_evaluation_report(workdir, evaluation)
+    write_evaluation_report(workdir, evaluation, workdir)
     return workdir
 
 
@@ -44,7 +46,8 @@ def test_score_mode_gives_the_scores_of_the_evaluation(evaluated, test_clips, tm
     assert header == ["path", "machine_id", "score"]
     scores = {row[0].split("/")[-1]: float(row[2]) for row in rows}
     header, *rows = read_csv(evaluated / "results" / "scores.csv")
-    assert header == ["path", "machine_id", "label", "score", "mean", "std", "max", "p75", "top10"]
+    assert header[:4] == ["path", "machine_id", "label", "score"]
+    assert header[4:] == ["mean", "std", "max", "p75", "top10", "data"]
     expected = {row[0].split("/")[-1]: float(row[3]) for row in rows}
     assert scores.keys() == expected.keys()
     for name in scores:
@@ -54,9 +57,10 @@ def test_score_mode_gives_the_scores_of_the_evaluation(evaluated, test_clips, tm
 def test_results_are_scikit_learns_on_the_written_scores(evaluated):
     _, *rows = read_csv(evaluated / "results" / "scores.csv")
     machine_type, header, *table = read_csv(evaluated / "results" / "result.csv")
-    assert (machine_type, header) == (["slider"], ["id", "AUC", "pAUC"])
+    assert (machine_type, header) == (["slider", "SIMULATED"], ["id", "AUC", "pAUC"])
     aucs = []
-    for machine_id, auc, pauc in table[:-1]:
+    for number, auc, pauc in table[:-1]:
+        machine_id = f"id_{number}"
         own = [row for row in rows if row[1] == machine_id]
         labels, scores = [int(row[2]) for row in own], [float(row[3]) for row in own]
         assert float(auc) == pytest.approx(roc_auc_score(labels, scores))
@@ -129,3 +133,52 @@ def test_scoring_reads_the_model_alone(evaluated, test_clips, tmp_path):
     (before,) = Detector.load(evaluated).score(test_clips[:1])
     (after,) = Detector.load(copy).score(test_clips[:1])
     assert before.scores == after.scores
+
+
+def test_another_data_set_needs_its_test_folder_alone(evaluated, test_clips, tmp_path):
+    """Unlabelled clips, by another rule, against the scores of the run."""
+    folder = tmp_path / "slider" / "test"
+    folder.mkdir(parents=True)
+    for i, path in enumerate(test_clips[:3]):
+        (folder / f"id_00_{i:08d}.flac").symlink_to(path)
+    config = smoke.get_config()
+    config.data.root = str(tmp_path)
+    config.score.rule = "std"
+    evaluation = evaluate(evaluated, config)
+    expected = [result.scores["std"] for result in Detector.load(evaluated).score(test_clips[:3])]
+    assert [clip.scores["std"] for clip in evaluation.clips] == pytest.approx(expected, rel=1e-4)
+    assert evaluation.summary["rule"] == "std"
+    assert evaluation.summary["data"] == "real"
+    assert evaluation.summary["trained_on"] == "SIMULATED"
+    assert evaluation.columns == {}
+    assert "No AUC for id_00" in describe(evaluation)
+    write_results(tmp_path / "out", evaluation)
+    assert [p.name for p in (tmp_path / "out" / "results").glob("anomaly_score_*")] == [
+        "anomaly_score_slider_id_00.csv"
+    ]
+
+
+def test_unseen_ids_of_another_data_set_are_an_error(evaluated, test_clips, tmp_path):
+    folder = tmp_path / "slider" / "test"
+    folder.mkdir(parents=True)
+    (folder / "id_99_00000000.flac").symlink_to(test_clips[0])
+    config = smoke.get_config()
+    config.data.root = str(tmp_path)
+    with pytest.raises(UserError, match="id_99"):
+        evaluate(evaluated, config)
+
+
+def test_config_of_another_model_is_an_error(evaluated):
+    config = smoke.get_config()
+    config.model.embed = 3
+    with pytest.raises(UserError, match=r"model\.embed"):
+        evaluate(evaluated, config)
+
+
+def test_damaged_checkpoint_is_one_line(evaluated, tmp_path):
+    copy = tmp_path / "run"
+    shutil.copytree(evaluated, copy)
+    for path in copy.glob("checkpoints/*/card/metadata"):
+        path.write_text("{")
+    with pytest.raises(UserError, match=r"checkpoints/\d+: this checkpoint is damaged"):
+        Detector.load(copy)

@@ -1,3 +1,5 @@
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -40,7 +42,7 @@ def double():
         yield
 
 
-def randomise(module):
+def randomise(module: Any) -> Any:
     """Moves every parameter, so that what starts as the identity is none any more."""
     if not isinstance(module, nnx.Module):
         return module
@@ -238,7 +240,7 @@ def test_fits_a_gaussian_with_full_covariance(key):
 
     def draw(key):
         noise = jax.random.normal(key, (512, 1, dim))
-        return (mean + noise @ root.T)[..., None]
+        return jnp.asarray(mean + noise @ root.T)[..., None]
 
     flow.initialise(draw(key), machine)
     graph, params, constants = nnx.split(flow, nnx.Param, ...)

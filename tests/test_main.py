@@ -91,7 +91,7 @@ def test_without_a_test_folder_a_part_is_held_out(dataset, tmp_path):
     workdir = tmp_path / "run"
     result = flowasd(SMOKE, f"--config.data.root={dataset}", f"--workdir={workdir}")
     assert result.returncode == 0, result.stderr
-    assert "no AUC" in result.stdout
+    assert "No AUC for id_0" in result.stdout
     assert "SIMULATED" not in result.stdout
     splits = json.loads((workdir / "splits.json").read_text())
     assert all(splits[name] for name in ("train", "validation", "test"))
@@ -107,6 +107,20 @@ def test_bad_recordings_stop_training_with_all_of_them_listed(dataset, tmp_path)
     result = flowasd(SMOKE, f"--config.data.root={dataset}", f"--workdir={tmp_path / 'run'}")
     assert_refused(result, "normal_id_00_00000001.wav", "normal_id_02_00000002.wav")
     assert not (tmp_path / "run" / "metrics.jsonl").exists()
+
+
+def test_a_corrected_command_may_use_the_folder_of_the_failed_one(dataset, tmp_path):
+    workdir = f"--workdir={tmp_path / 'run'}"
+    assert flowasd(SMOKE, f"--config.data.root={dataset}x", workdir).returncode == 2
+    result = flowasd(SMOKE, f"--config.data.root={dataset}/", workdir)
+    assert result.returncode == 0, result.stderr
+    # Report and evaluation of a finished run, into a folder of their own.
+    for mode in ("evaluate", "report"):
+        out = tmp_path / mode
+        result = flowasd(f"--mode={mode}", workdir, f"--output={out}")
+        assert result.returncode == 0, result.stderr
+        assert (out / "report.html").exists()
+        assert (out / "results").exists() == (mode == "evaluate")
 
 
 def test_anomalies_in_training_are_refused(dataset, tmp_path):

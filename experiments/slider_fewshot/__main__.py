@@ -20,13 +20,13 @@ from flowasd.train import train
 def run(name: str, data: Path, workdir: Path, seed: int) -> dict:
     """Trains and evaluates one config on one fold with one seed; returns the run's summary."""
     summary = workdir / "results" / "summary.json"
+    config = importlib.import_module(f"configs.{name}").get_config()
+    config.data.root = str(data)
+    config.seed = seed
+    train(config, workdir)  # returns at once where it is done, refuses another config's run
     if not summary.exists():
-        config = importlib.import_module(f"configs.{name}").get_config()
-        config.data.root = str(data)
-        config.seed = seed
-        train(config, workdir)
         evaluation = evaluate(workdir)
-        write_evaluation_report(workdir, evaluation)
+        write_evaluation_report(workdir, evaluation, workdir)
         write_results(workdir, evaluation)
     return json.loads(summary.read_text())
 

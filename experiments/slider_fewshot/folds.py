@@ -1,6 +1,5 @@
 """The few-shot protocol's folds, as symbolic links in DCASE's layout."""
 
-import re
 from pathlib import Path
 
 FOLDS = 5
@@ -31,12 +30,13 @@ def lay_out_fold(data: Path, fold: int, root: Path) -> Path:
         _link(test / clip.name, clip)
     seen: dict[str, int] = {}
     for clip in sorted(data.glob("test/normal_*")):
-        machine, number, suffix = re.fullmatch(r"normal_(id_\d+)_(\d+)(\..+)", clip.name).groups()
+        _, _, id_number, number = clip.stem.split("_")
+        machine = f"id_{id_number}"
         position = seen[machine] = seen.get(machine, -1) + 1
         if position % FOLDS == fold:
             _link(test / clip.name, clip)
         else:
-            _link(train / f"normal_{machine}_{int(number) + MOVED:08d}{suffix}", clip)
+            _link(train / f"normal_{machine}_{int(number) + MOVED:08d}{clip.suffix}", clip)
     return out
 
 

@@ -71,19 +71,39 @@ def read_dataset(root: Path) -> Dataset:
         UserError: If there is no such folder, or several; if names are not DCASE's; if training
             clips are missing, altogether or for an ID in `test/`, or anomalous.
     """
-    folder = _find_machine_type(root)
-    train, test = (_list_audio(folder / part) for part in ("train", "test"))
-    if wrong := [str(path) for path in train + test if not _NAME.fullmatch(path.name)]:
+    folder = _find_machine_type(root, "train")
+    dataset = _list_dataset(folder)
+    _check(dataset, folder)
+    return dataset
+
+
+def read_test_clips(root: Path) -> Dataset:
+    """Lists the clips of a `test/` folder alone, such as that of the evaluation set.
+
+    Args:
+        root: As for `read_dataset`, but for the folder that has `test/` in it.
+
+    Raises:
+        UserError: If there is no such folder, or several, or no clip, or names are not DCASE's.
+    """
+    folder = _find_machine_type(root, "test")
+    dataset = _list_dataset(folder, parts=("test",))
+    if not dataset.test:
+        raise UserError(f"{folder / 'test'}: holds no .wav or .flac clip to test on")
+    return dataset
+
+
+def _list_dataset(folder: Path, parts: Sequence[str] = ("train", "test")) -> Dataset:
+    paths = {part: _list_audio(folder / part) for part in parts}
+    if wrong := [str(p) for part in parts for p in paths[part] if not _NAME.fullmatch(p.name)]:
         raise UserError(
             f"{len(wrong)} file names are not DCASE's ({_some(wrong)}); expected {_EXPECTED}"
         )
-    dataset = Dataset(
+    return Dataset(
         machine_type=Path(os.path.abspath(folder)).name,  # abspath: the root may be "."
-        train=tuple(map(parse_clip, train)),
-        test=tuple(map(parse_clip, test)),
+        train=tuple(map(parse_clip, paths.get("train", ()))),
+        test=tuple(map(parse_clip, paths["test"])),
     )
-    _check(dataset, folder)
-    return dataset
 
 
 def find_audio(patterns: Sequence[str]) -> list[Path]:
@@ -125,18 +145,18 @@ def _is_audio(path: Path) -> bool:
     return path.suffix.lower() in AUDIO_SUFFIXES and not hidden and not path.is_dir()
 
 
-def _find_machine_type(root: Path) -> Path:
-    """Finds the folder that has `train/`, at `root` or below it; the nearest level wins."""
+def _find_machine_type(root: Path, part: str) -> Path:
+    """Finds the folder that has `part` in it, at `root` or below it; the nearest level wins."""
     if not root.is_dir():
-        raise UserError(f"{root}: no such folder; name the one that holds slider/train")
-    for pattern in ("train", "*/train", "*/*/train", "*/*/*/train"):
-        folders = sorted(train.parent for train in root.glob(pattern) if train.is_dir())
+        raise UserError(f"{root}: no such folder; name the one that holds slider/{part}")
+    for above in ("", "*/", "*/*/", "*/*/*/"):
+        folders = sorted(path.parent for path in root.glob(above + part) if path.is_dir())
         if len(folders) > 1:
             names = ", ".join(folder.name for folder in folders)
             raise UserError(f"{root}: several machine types ({names}); name one: {folders[-1]}")
         if folders:
             return folders[0]
-    raise UserError(f"{root}: no train/ in it or below; name the folder that holds slider/train")
+    raise UserError(f"{root}: no {part}/ in it or below; name the folder that holds slider/{part}")
 
 
 def _check(dataset: Dataset, folder: Path) -> None:

@@ -2,14 +2,16 @@
 
 import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 from jaxtyping import Int
+from ml_collections import ConfigDict
 
 from flowasd.data.dcase import Clip, read_dataset
 from flowasd.data.simulate import simulated_corpus
 from flowasd.data.splits import split_clips
+from flowasd.errors import UserError
 from flowasd.typing import Config
 
 
@@ -20,7 +22,7 @@ class Source(NamedTuple):
         machine_type: Name of the type's folder.
         simulated: Whether this is the built-in corpus.
         labelled: Whether `test` is a labelled test set; if not, it is normal clips that were
-            held out of training, and no AUC can be had.
+            held out of training, or an evaluation set, and no AUC can be had.
         splits: Clips of `train`, `validation` and `test`.
     """
 
@@ -46,6 +48,14 @@ def cache_folder(config: Config) -> Path:
     return Path(config.cache or Path(home, "flowasd")).expanduser()
 
 
+def resolved(config: Config) -> Config:
+    """A copy of a run's config whose `data.root`, if there is one, is absolute."""
+    copy = cast(Config, ConfigDict(config))
+    if copy.data.root:
+        copy.data.root = str(Path(copy.data.root).expanduser().resolve())
+    return copy
+
+
 def open_source(config: Config, seed: int) -> Source:
     """Finds the clips and splits them.
 
@@ -56,7 +66,7 @@ def open_source(config: Config, seed: int) -> Source:
     Raises:
         UserError: If the root is missing or is not a DCASE tree, or too few clips are there.
     """
-    root = Path(config.root).expanduser() if config.root else _built_in(config)
+    root = Path(config.root) if config.root else _built_in(config)
     dataset = read_dataset(root)
     labelled = any(clip.label is not None for clip in dataset.test)
     held_out = 0.0 if dataset.test else config.test
@@ -70,5 +80,11 @@ def open_source(config: Config, seed: int) -> Source:
 
 
 def _built_in(config: Config) -> Path:
-    corpus = config.simulated
-    return simulated_corpus(cache_folder(config), corpus.seed, corpus.n_train, corpus.n_test)
+    corpus, cache = config.simulated, cache_folder(config)
+    try:
+        return simulated_corpus(cache, corpus.seed, corpus.n_train, corpus.n_test)
+    except OSError as error:
+        raise UserError(
+            f"{cache}: the built-in corpus cannot be written here ({error.strerror}); "
+            "name another folder with --config.data.cache"
+        ) from error

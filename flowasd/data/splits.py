@@ -50,8 +50,8 @@ def split_clips(
     }
     if empty := [name for name, part in split.items() if not part]:
         raise UserError(
-            f"the {empty[0]} split of {len(clips)} clips is empty; add clips, raise the held-out "
-            "fraction or change the seed"
+            f"the {empty[0]} split of {len(clips)} clips is empty; add clips, raise "
+            "--config.data.validation or --config.data.test, or change --config.seed"
         )
     return split
 

@@ -14,15 +14,13 @@ def bounded(x: Float[Array, "*shape"], bound: float) -> Float[Array, "*shape"]:
 
 
 def shifted(
-    x: Float[Array, "batch time mel channel"], kernel: tuple[int, int]
-) -> list[Float[Array, "batch time mel channel"]]:
-    """One copy of `x` for each tap of a centred kernel, shifted under it and padded with zeros."""
-    _, time, mel, _ = x.shape
-    reach_time, reach_mel = kernel[0] // 2, kernel[1] // 2
-    padded = jnp.pad(x, ((0, 0), (reach_time,) * 2, (reach_mel,) * 2, (0, 0)))
-    return [
-        padded[:, i : i + time, j : j + mel] for i in range(kernel[0]) for j in range(kernel[1])
-    ]
+    x: Float[Array, "batch time mel channel"], time: int, mel: int
+) -> Float[Array, "batch time mel channel"]:
+    """`x` as seen from `(time, mel)` positions further on, with zeros beyond its edges."""
+    padding = [(0, 0), *((abs(by), abs(by)) for by in (time, mel)), (0, 0)]
+    _, n_time, n_mel, _ = x.shape
+    first_time, first_mel = abs(time) + time, abs(mel) + mel
+    return jnp.pad(x, padding)[:, first_time : first_time + n_time, first_mel : first_mel + n_mel]
 
 
 class CouplingNet(nnx.Module):
@@ -46,7 +44,7 @@ class CouplingNet(nnx.Module):
         rngs: nnx.Rngs,
     ):
         self.kernel = kernel
-        taps = kernel[0] * kernel[1]
+        taps = len(self._offsets())
         he = nnx.initializers.he_normal()
         self.gather = nnx.Param(he(rngs.params(), (taps * inputs, width)))
         self.gather_bias = nnx.Param(jnp.zeros((mel, width)))
@@ -57,17 +55,23 @@ class CouplingNet(nnx.Module):
         self.scatter = nnx.Param(jnp.zeros((width, taps * outputs)))
         self.scatter_bias = nnx.Param(jnp.zeros((mel, outputs)))
 
+    def _offsets(self) -> list[tuple[int, int]]:
+        """Where each tap of the centred kernel looks, as (time, mel)."""
+        time, mel = self.kernel
+        return [(i - time // 2, j - mel // 2) for i in range(time) for j in range(mel)]
+
     def __call__(
         self, x: Float[Array, "batch time mel channel"], condition: Float[Array, "batch embed"]
     ) -> Float[Array, "batch time mel out"]:
         """Returns the network's output at every position."""
         bias = self.gather_bias[...] + self.gather_condition(condition)[:, None, None]
-        hidden = jax.nn.relu(jnp.concatenate(shifted(x, self.kernel), -1) @ self.gather[...] + bias)
+        taps = jnp.concatenate([shifted(x, *offset) for offset in self._offsets()], -1)
+        hidden = jax.nn.relu(taps @ self.gather[...] + bias)
         bias = self.middle_bias[...] + self.middle_condition(condition)[:, None, None]
         hidden = jax.nn.relu(hidden @ self.middle[...] + bias)
-        products = jnp.split(hidden @ self.scatter[...], self.kernel[0] * self.kernel[1], -1)
-        taps = (shifted(product, self.kernel)[i] for i, product in enumerate(products))
-        return sum(taps, start=self.scatter_bias[...])
+        products = jnp.split(hidden @ self.scatter[...], len(self._offsets()), -1)
+        moved = (shifted(p, *offset) for p, offset in zip(products, self._offsets(), strict=True))
+        return sum(moved, start=self.scatter_bias[...])
 
 
 class ConditionalCoupling(nnx.Module):

@@ -1,0 +1,14 @@
+"""Files that are written whole or not at all."""
+
+import os
+from pathlib import Path
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes UTF-8 text beside its place and moves it there, so that no half file is left.
+
+    A file name need not be Unicode: what cannot be encoded is written as "?".
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text, encoding="utf-8", errors="replace")
+    os.replace(partial, path)

@@ -1,0 +1,60 @@
+"""`--mode=score`: files in, CSV out."""
+
+import contextlib
+import csv
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TextIO
+
+from flowasd.data.dcase import find_audio
+from flowasd.detector import Detector
+from flowasd.errors import UserError
+
+
+def score_to_csv(
+    workdir: Path, inputs: Sequence[str], machine_id: str | None, output: str | None
+) -> int:
+    """Scores files and writes `path,machine_id,score` rows as they come; errors go to stderr.
+
+    Args:
+        workdir: Folder of a run.
+        inputs: Files, folders or globs.
+        machine_id: The ID of all files; without it, each file's name tells.
+        output: CSV to write; without it, standard output.
+
+    Returns:
+        The exit status: 1 if a file could not be scored.
+
+    Raises:
+        UserError: If there is no checkpoint or no file, or `output` cannot be written.
+    """
+    if not inputs:
+        raise UserError("nothing to score; name files, folders or globs with --input")
+    detector = Detector.load(workdir)
+    if detector.simulated:
+        print("flowasd: this model was trained on SIMULATED recordings", file=sys.stderr)
+    paths = find_audio(inputs)
+    results = detector.score(paths, machine_id)
+    failed = 0
+    with _open_output(output) as stream:
+        rows = csv.writer(stream, lineterminator="\n")
+        rows.writerow(("path", "machine_id", "score"))
+        for result in results:
+            if result.error:
+                print(f"flowasd: {result.error}", file=sys.stderr)
+                failed += 1
+            else:
+                rows.writerow((result.path, result.machine_id, result.score))
+    if failed:
+        print(f"flowasd: {failed} of {len(paths)} files were not scored", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _open_output(output: str | None) -> contextlib.AbstractContextManager[TextIO]:
+    if output is None:
+        return contextlib.nullcontext(sys.stdout)
+    try:
+        return Path(output).open("w", newline="")
+    except OSError as error:
+        raise UserError(f"{output}: cannot be written ({error.strerror})") from error
