@@ -5,7 +5,7 @@ from ml_collections import ConfigDict
 from flowasd.typing import Config
 
 
-def level(squeeze=(1, 128), steps=8, width=128, kernel=(5, 1)) -> ConfigDict:
+def level(squeeze=(1, 128), steps=8, width=128, kernel=(9, 1)) -> ConfigDict:
     """One level of the flow; tuples are (time, mel)."""
     return ConfigDict({"squeeze": squeeze, "steps": steps, "width": width, "kernel": kernel})
 
@@ -18,7 +18,7 @@ def get_config() -> Config:
             "data": {
                 "root": "",  # folder in DCASE layout; none: the built-in simulated corpus
                 "cache": "",  # features and built-in corpus; none: the user's cache folder
-                "validation": 0.1,  # fraction of the training clips
+                "validation": 0.05,  # fraction of the training clips
                 "test": 0.2,  # the same, held out where there is no test folder
                 "simulated": {"seed": 0, "n_train": 60, "n_test": 25},  # clips an ID
             },
@@ -33,7 +33,7 @@ def get_config() -> Config:
                 "embed": 16,  # size of the embedding of the machine ID
             },
             "train": {
-                "steps": 1000,
+                "steps": 700,
                 "batch_size": 16,  # patches
                 "patch_length": 64,  # frames
                 "noise": 0.1,  # standard deviation, in those of the training set

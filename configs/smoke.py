@@ -7,6 +7,7 @@ from flowasd.typing import Config
 def get_config() -> Config:
     """Returns the default config, cut down in every direction."""
     config = default.get_config()
+    config.data.validation = 0.1
     config.data.simulated.n_train = 8
     config.data.simulated.n_test = 3
     config.model.levels[0].steps = 2
