@@ -1,8 +1,9 @@
 """The Python API: a trained detector, restored from its workdir, that scores recordings.
 
-detector = Detector.load(Path("runs/slider"))
-for result in detector.score([Path("normal_id_00_00000000.wav")]):
-print(result.path, result.score)
+Example:
+    >>> detector = Detector.load(Path("runs/slider"))
+    >>> for result in detector.score([Path("normal_id_00_00000000.wav")]):
+    ...     print(result.path, result.score)
 """
 
 import json

@@ -1,11 +1,9 @@
 """A run's checkpoint and its test clips: scores, CSVs, metrics, summary and report."""
 
-import csv
-import io
 import json
 import platform
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +17,7 @@ from flowasd.config import check_config
 from flowasd.data.dcase import read_test_clips
 from flowasd.data.source import Source, cache_folder, open_source
 from flowasd.detector import Detector
-from flowasd.files import write_text
+from flowasd.files import write_csv, write_text
 from flowasd.metric_log import Row, read_metrics
 from flowasd.report import Example, ScoredClip, write_report
 from flowasd.scoring import RULES, clip_scores
@@ -203,13 +201,6 @@ def describe(evaluation: Evaluation) -> str:
         ids = ", ".join(sorted(missing))
         lines.append(f"No AUC for {ids}: it takes labelled normal and anomalous test clips.")
     return "\n".join(lines)
-
-
-def write_csv(path: Path, rows: Iterable[Sequence[object]]) -> None:
-    """Writes rows as CSV, whole or not at all."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    write_text(path, text.getvalue())
 
 
 def _label(clip: ScoredClip) -> int | str:

@@ -15,12 +15,13 @@ from flowasd.errors import UserError
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "Config file, such as configs/slider.py.")
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; default runs/<config name>.")
-MODE = flags.DEFINE_enum("mode", "train", ["train", "evaluate", "report", "score"], "What to do.")
+MODES = ["train", "evaluate", "report", "assess", "score"]
+MODE = flags.DEFINE_enum("mode", "train", MODES, "What to do.")
 INPUT = flags.DEFINE_multi_string("input", [], "score: file, folder or glob; may be repeated.")
 OUTPUT = flags.DEFINE_string(
     "output",
     None,
-    "score: CSV to write, default standard output. evaluate, report: folder, default the workdir.",
+    "score: CSV to write, default standard output. Other modes: folder, default the workdir.",
 )
 MACHINE_ID = flags.DEFINE_string("machine_id", None, "score: ID of all inputs, such as id_00.")
 
@@ -42,6 +43,12 @@ def main(argv: Sequence[str]) -> int:
         from flowasd.score_files import score_to_csv
 
         return score_to_csv(workdir(), INPUT.value, MACHINE_ID.value, OUTPUT.value)
+    folder = Path(OUTPUT.value or workdir())
+    if MODE.value == "assess":
+        from flowasd import assess
+
+        print(assess.assess_to_csv(workdir(), folder))
+        return 0
     from flowasd import evaluate, train
 
     if MODE.value == "train":
@@ -49,7 +56,6 @@ def main(argv: Sequence[str]) -> int:
             raise UserError("training needs a config, such as --config=configs/slider.py")
         train.train(CONFIG.value, workdir())
     evaluation = evaluate.evaluate(workdir(), CONFIG.value)
-    folder = Path(OUTPUT.value or workdir())
     if MODE.value != "report":
         evaluate.write_results(folder, evaluation)
     evaluate.write_evaluation_report(folder, evaluation, workdir())

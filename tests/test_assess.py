@@ -1,0 +1,90 @@
+import csv
+
+import numpy as np
+import pytest
+
+from flowasd.assess import SEVERITIES, assess, assess_to_csv
+from flowasd.data.faults import FAULTS, SAMPLE_RATE
+from flowasd.detector import Detector
+from flowasd.scoring import RULES
+from tests.test_main import flowasd
+
+# The largest level of what a fault adds, in dB relative to the recording.
+LOUDEST = {"knocks": 0, "squeal": -5, "hiss": 0, "tones": -5}
+
+
+@pytest.fixture
+def recording():
+    return 0.01 * np.random.default_rng(1).normal(size=4 * SAMPLE_RATE).astype(np.float32)
+
+
+def rms(samples):
+    return np.sqrt(np.mean(samples**2))
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_faults_keep_the_length_and_are_the_same_for_the_same_seed(name, recording):
+    once, twice = (FAULTS[name](recording, 0.7, np.random.default_rng(3)) for _ in range(2))
+    np.testing.assert_array_equal(once, twice)
+    assert once.shape == recording.shape
+    assert np.isfinite(once).all()
+    assert rms(once - recording) > 0.01 * rms(recording)
+
+
+@pytest.mark.parametrize("name", LOUDEST)
+def test_added_sounds_have_the_level_that_is_said(name, recording):
+    for severity, span in ((1.0, 0), (0.5, 25 if LOUDEST[name] == 0 else 30)):
+        added = FAULTS[name](recording, severity, np.random.default_rng(0)) - recording
+        level = 20 * np.log10(rms(added) / rms(recording))
+        assert level == pytest.approx(LOUDEST[name] - 0.5 * bool(span) * span, abs=0.1)
+
+
+def test_loudness_is_at_most_6_db(recording):
+    ratios = {
+        round(20 * np.log10(rms(FAULTS["loudness"](recording, 1.0, rng)) / rms(recording)), 3)
+        for rng in map(np.random.default_rng, range(10))
+    }
+    assert ratios == {-6.0, 6.0}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_speed_moves_a_tone_by_its_factor(seed):
+    tone = np.sin(2 * np.pi * 1000 * np.arange(4 * SAMPLE_RATE) / SAMPLE_RATE)
+    faster = FAULTS["speed"](tone, 1.0, np.random.default_rng(seed))[: 2 * SAMPLE_RATE]
+    peak = np.argmax(np.abs(np.fft.rfft(faster * np.hanning(len(faster))))) / 2
+    assert min(abs(peak - 1200), abs(peak - 1000 / 1.2)) < 2
+
+
+@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize("length", [10, 1000])
+def test_short_and_silent_recordings_are_no_trouble(name, length):
+    for samples in (np.zeros(length, np.float32), np.ones(length, np.float32)):
+        faulty = FAULTS[name](samples, 1.0, np.random.default_rng(0))
+        assert faulty.shape == samples.shape
+        assert np.isfinite(faulty).all()
+
+
+def test_every_rule_fault_and_severity_is_estimated(run):
+    estimates = assess(Detector.load(run))
+    assert len(estimates) == len(FAULTS) * len(SEVERITIES) * len(RULES)
+    assert all(0 <= estimate.auc <= 1 for estimate in estimates)
+    # Noise as loud as the recording itself must be easier to tell than noise 20 dB below it.
+    hiss = {e.severity: e.auc for e in estimates if (e.fault, e.rule) == ("hiss", "mean")}
+    assert hiss[1.0] >= hiss[0.2]
+    assert hiss[1.0] > 0.9
+
+
+def test_the_assessment_is_written_and_says_simulated(run, tmp_path):
+    text = assess_to_csv(run, tmp_path)
+    assert "SIMULATED" in text
+    with (tmp_path / "results" / "assess.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert rows[0].keys() == {"fault", "severity", "rule", "auc", "pauc"}
+    assert {row["fault"] for row in rows} == set(FAULTS)
+
+
+def test_assess_from_the_command_line(run, tmp_path):
+    result = flowasd("--mode=assess", f"--workdir={run}", f"--output={tmp_path}")
+    assert result.returncode == 0, result.stderr
+    assert "knocks" in result.stdout
+    assert (tmp_path / "results" / "assess.csv").exists()
