@@ -19,6 +19,7 @@ from flowasd.detector import Detector
 from flowasd.files import write_csv
 from flowasd.frontend import log_mel_batch
 from flowasd.scoring import RULES, clip_scores
+from flowasd.typing import Config
 
 SEVERITIES = (0.2, 0.4, 0.6, 0.8, 1.0)
 SEED = 0  # of the faults: every detector is assessed on the same ones
@@ -76,20 +77,20 @@ def _scores(
     return {rule: np.array([row[rule] for row in scores]) for rule in RULES}
 
 
-def assess_to_csv(workdir: Path, folder: Path) -> str:
+def assess_to_csv(workdir: Path, folder: Path, config: Config | None = None) -> str:
     """Assesses the detector of a run and writes results/assess.csv into `folder`.
 
     Returns:
         What to tell the user.
     """
-    detector = Detector.load(workdir)
+    detector = Detector.load(workdir, config)
     estimates = assess(detector)
     (folder / "results").mkdir(parents=True, exist_ok=True)
     path = folder / "results" / "assess.csv"
     write_csv(path, [Estimate._fields, *estimates])
-    data = "SIMULATED" if detector.simulated else "real"
-    heading = f"Faults put into held-out normal clips, {data} recordings; all rules are in {path}"
-    return f"{heading}\n{describe(estimates, detector.config.score.rule)}"
+    heading = f"Faults put into held-out normal clips, {detector.kind} recordings"
+    table = describe(estimates, detector.config.score.rule)
+    return f"{heading}\n{table}\nAll rules: {path}"
 
 
 def describe(estimates: Sequence[Estimate], rule: str) -> str:

@@ -98,9 +98,7 @@ def compute_features(paths: Sequence[Path], frontend: Frontend) -> Features:
     if errors:
         listed = "".join(f"\n  {error}" for error in errors)
         raise UserError(f"{len(errors)} of {len(paths)} recordings cannot be used:{listed}")
-    none = np.zeros((0, frontend.n_mels), np.float32)
-    n_frames = np.array([len(log_mel) for log_mel in log_mels], np.int32)
-    return Features(np.concatenate([none, *log_mels]), n_frames)
+    return _in_a_row(log_mels, frontend)
 
 
 def cached_features(paths: Sequence[Path], frontend: Frontend, cache: Path) -> Features:
@@ -134,15 +132,21 @@ def _identity(path: Path) -> list[str | int]:
 def source_features(source: Source, frontend: Frontend, cache: Path) -> dict[str, Features]:
     """Features of every split.
 
-    All files are read in one go, so that one error lists every bad recording.
+    All files are read in one go, so that one error lists every bad recording, and in an order
+    that does not depend on the split, so that another split finds them in the cache.
     """
-    paths = [clip.path for clips in source.splits.values() for clip in clips]
-    frames, n_frames = cached_features(paths, frontend, cache)
-    ends = np.cumsum([len(clips) for clips in source.splits.values()])[:-1]
-    by_split = np.split(n_frames, ends)
-    frame_ends = np.cumsum([split.sum() for split in by_split])[:-1]
-    parts = zip(np.split(frames, frame_ends), by_split, strict=True)
-    return {split: Features(*part) for split, part in zip(source.splits, parts, strict=True)}
+    paths = sorted(clip.path for clips in source.splits.values() for clip in clips)
+    log_mels = dict(zip(paths, cached_features(paths, frontend, cache).clips(), strict=True))
+    return {
+        split: _in_a_row([log_mels[clip.path] for clip in clips], frontend)
+        for split, clips in source.splits.items()
+    }
+
+
+def _in_a_row(log_mels: Sequence[Float[np.ndarray, "_ mel"]], frontend: Frontend) -> Features:
+    none = np.zeros((0, frontend.n_mels), np.float32)
+    n_frames = np.array([len(log_mel) for log_mel in log_mels], np.int32)
+    return Features(np.concatenate([none, *log_mels]), n_frames)
 
 
 def make_bank(

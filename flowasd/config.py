@@ -1,9 +1,13 @@
 """What a config must fulfil before a run begins."""
 
-import math
 from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+from flax import nnx
 
 from flowasd.errors import UserError
+from flowasd.flow.glow import make_glow
 from flowasd.scoring import RULES
 from flowasd.typing import Config
 
@@ -19,31 +23,45 @@ def check_config(config: Config) -> None:
 
 
 def _problems(config: Config) -> Iterator[str]:
-    train, score, frontend = config.train, config.score, config.frontend
+    train, score = config.train, config.score
+    yield from _counts(config)
+    for whole, part in (("steps", "eval_every"), ("eval_every", "log_every")):
+        if train[whole] % max(train[part], 1):
+            yield f"train.{whole}={train[whole]} is not a multiple of train.{part}={train[part]}"
+    if not 0 <= train.warmup_steps < train.steps:
+        yield f"train.warmup_steps={train.warmup_steps} is not in train.steps={train.steps}"
+    if score.rule not in RULES:
+        yield f"score.rule={score.rule} is not one of {', '.join(RULES)}"
+    if score.hop > train.patch_length:
+        yield f"score.hop={score.hop} skips frames: train.patch_length={train.patch_length}"
+    try:
+        frames = nnx.eval_shape(
+            partial(make_glow, config.model, n_mels=config.frontend.n_mels, n_machines=1, seed=0)
+        ).frames_per_latent
+    except (ValueError, ZeroDivisionError) as error:
+        yield f"model with frontend.n_mels={config.frontend.n_mels} cannot be built: {error}"
+    else:
+        if train.patch_length % frames:
+            yield f"train.patch_length={train.patch_length} is not a multiple of the squeezes' {frames}"
+
+
+def _counts(config: Config) -> Iterator[str]:
+    """Numbers that must be at least 1, and kernels that must be odd."""
     counts = {
         "train": ("steps", "batch_size", "patch_length", "log_every", "eval_every"),
         "score": ("hop", "batch_size"),
         "frontend": ("sample_rate", "n_fft", "hop_length", "n_mels"),
+        "model": ("embed",),
     }
     for part, keys in counts.items():
         for key in keys:
             if config[part][key] < 1:
                 yield f"{part}.{key}={config[part][key]} must be at least 1"
-                return
-    for whole, part in (("steps", "eval_every"), ("eval_every", "log_every")):
-        if train[whole] % train[part]:
-            yield f"train.{whole}={train[whole]} is not a multiple of train.{part}={train[part]}"
-    if train.warmup_steps >= train.steps:
-        yield f"train.warmup_steps={train.warmup_steps} leaves nothing of train.steps={train.steps}"
-    if score.rule not in RULES:
-        yield f"score.rule={score.rule} is not one of {', '.join(RULES)}"
-    if score.hop > train.patch_length:
-        yield f"score.hop={score.hop} skips frames: train.patch_length={train.patch_length}"
-    squeeze = [level["squeeze"] for level in config.model.levels]
-    frames, mels = (math.prod(axis) for axis in zip(*squeeze, strict=True))
-    if train.patch_length % frames:
-        yield f"train.patch_length={train.patch_length} is not a multiple of {frames}, the squeezes"
-    if frontend.n_mels % mels:
-        yield f"frontend.n_mels={frontend.n_mels} is not a multiple of {mels}, the squeezes"
-    if any(size % 2 == 0 for level in config.model.levels for size in level["kernel"]):
-        yield "model.levels: kernels must be odd"
+    if not config.model.levels:
+        yield "model.levels is empty"
+    for i, level in enumerate(config.model.levels):
+        for key in ("squeeze", "kernel", "steps", "width"):
+            if min(np.atleast_1d(level[key])) < 1:
+                yield f"model.levels[{i}].{key}={level[key]} must be at least 1"
+        if any(size % 2 == 0 for size in level["kernel"]):
+            yield f"model.levels[{i}].kernel={level['kernel']} must be odd"

@@ -8,7 +8,7 @@ Example:
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -20,6 +20,7 @@ from ml_collections import ConfigDict
 
 from flowasd.bank import read_log_mels
 from flowasd.checkpoint import Checkpoints
+from flowasd.config import check_config
 from flowasd.data.dcase import parse_clip
 from flowasd.data.source import resolved
 from flowasd.errors import UserError
@@ -61,7 +62,7 @@ class Detector:
         machine_ids: The IDs that it knows, in the order of their indices.
         config: The config of its run.
         trained_root: The data set of its run.
-        simulated: Whether it was trained on the built-in corpus.
+        kind: Whether the recordings that it was trained on are `"real"` or `"SIMULATED"`.
         step: The training step that it was saved at.
     """
 
@@ -70,26 +71,32 @@ class Detector:
     machine_ids: list[str]
     config: Config
     trained_root: str
-    simulated: bool
+    kind: str
     step: int
 
     @classmethod
-    def load(cls, workdir: Path) -> "Detector":
+    def load(cls, workdir: Path, config: Config | None = None) -> "Detector":
         """Restores the best checkpoint of a run, without what only training needs.
 
+        Args:
+            workdir: Folder of the run.
+            config: Scoring settings and data set to use instead of the run's own; all else in it
+                must be as the run was trained.
+
         Raises:
-            UserError: If the folder holds no checkpoint.
+            UserError: If the folder holds no checkpoint, or the config is of another model.
         """
         checkpoints = Checkpoints(workdir)
         step = checkpoints.best
         card = checkpoints.card(step)
-        config = cast(Config, ConfigDict(card["config"]))
+        trained = cast(Config, ConfigDict(card["config"]))
+        settings = trained if config is None else _settings(workdir, trained, config)
         make = partial(
             make_glow,
-            config.model,
-            n_mels=config.frontend.n_mels,
+            trained.model,
+            n_mels=trained.frontend.n_mels,
             n_machines=len(card["machine_ids"]),
-            seed=config.seed,
+            seed=trained.seed,
         )
         graph, params, constants = nnx.split(nnx.eval_shape(make), nnx.Param, ...)
         template = {"params": nnx.as_pure(params), "constants": nnx.as_pure(constants)}
@@ -100,24 +107,11 @@ class Detector:
             flow=nnx.merge(graph, state["params"], state["constants"]),
             statistics=Standardisation(mean, std),
             machine_ids=card["machine_ids"],
-            config=config,
-            trained_root=config.data.root,
-            simulated=card["data"] == "SIMULATED",
+            config=settings,
+            trained_root=trained.data.root,
+            kind=card["data"],
             step=step,
         )
-
-    def with_settings(self, workdir: Path, config: Config) -> "Detector":
-        """The same detector with the data set and the scoring settings of another config.
-
-        Raises:
-            UserError: If the config describes another model or training.
-        """
-        before = json.loads(self.config.to_json())
-        settings = resolved(config)
-        settings.data.root = settings.data.root or self.config.data.root
-        before["data"]["root"] = settings.data.root
-        check_same(workdir, before, settings)
-        return replace(self, config=settings)
 
     @property
     def frontend(self) -> Frontend:
@@ -206,3 +200,14 @@ class Detector:
                 f"{where}the model has not seen machine ID {machine_id}; "
                 f"it knows {', '.join(self.machine_ids)}"
             )
+
+
+def _settings(workdir: Path, trained: Config, config: Config) -> Config:
+    """Checks another config against that of a run, and gives it the run's root if it has none."""
+    check_config(config)
+    settings = resolved(config)
+    settings.data.root = settings.data.root or trained.data.root
+    before = json.loads(trained.to_json())
+    before["data"]["root"] = settings.data.root
+    check_same(workdir, before, settings)
+    return settings

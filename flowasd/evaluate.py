@@ -13,7 +13,6 @@ import numpy as np
 
 from flowasd import metrics
 from flowasd.bank import source_features
-from flowasd.config import check_config
 from flowasd.data.dcase import read_test_clips
 from flowasd.data.source import Source, cache_folder, open_source
 from flowasd.detector import Detector
@@ -22,6 +21,7 @@ from flowasd.metric_log import Row, read_metrics
 from flowasd.report import Example, ScoredClip, write_report
 from flowasd.scoring import RULES, clip_scores
 from flowasd.typing import Config
+from flowasd.workdir import check_splits
 
 EXAMPLES = 3  # clips with the highest scores, shown in the report
 PACKAGES = ("flowasd", "jax", "flax", "optax", "orbax-checkpoint", "numpy", "scikit-learn")
@@ -59,12 +59,9 @@ def evaluate(workdir: Path, config: Config | None = None) -> Evaluation:
         UserError: If there is no checkpoint, the config is of another model, or the data cannot
             be read or have machine IDs that the model has not seen.
     """
-    detector = Detector.load(workdir)
-    if config is not None:
-        check_config(config)
-        detector = detector.with_settings(workdir, config)
+    detector = Detector.load(workdir, config)
     start = time.perf_counter()
-    source = _open_test(detector)
+    source = _open_test(workdir, detector)
     settings = detector.config
     features = source_features(source, detector.frontend, cache_folder(settings.data))["test"]
     log_mels, test = features.clips(), source.splits["test"]
@@ -91,11 +88,13 @@ def evaluate(workdir: Path, config: Config | None = None) -> Evaluation:
     )
 
 
-def _open_test(detector: Detector) -> Source:
+def _open_test(workdir: Path, detector: Detector) -> Source:
     """The run's own splits, or the test clips alone of a data set that was named later."""
     data, seed = detector.config.data, detector.config.seed
     if data.root == detector.trained_root:
-        return open_source(data, seed)
+        source = open_source(data, seed)
+        check_splits(workdir, source)
+        return source
     dataset = read_test_clips(Path(data.root))
     labelled = any(clip.label is not None for clip in dataset.test)
     return Source(dataset.machine_type, False, labelled, {"test": dataset.test})
@@ -112,8 +111,8 @@ def _summary(
     validated = {row["step"]: row["validation_nll"] for row in history if "validation_nll" in row}
     normal = [clip.scores["mean"] for clip in clips if clip.label == 0]
     return {
-        "data": "SIMULATED" if source.simulated else "real",
-        "trained_on": "SIMULATED" if detector.simulated else "real",
+        "data": source.kind,
+        "trained_on": detector.kind,
         "machine_type": source.machine_type,
         "machine_ids": detector.machine_ids,
         "labelled": source.labelled,
@@ -152,7 +151,7 @@ def write_results(folder: Path, evaluation: Evaluation) -> None:
     for stale in results.glob("anomaly_score_*.csv"):  # the evaluator counts these files
         stale.unlink()
     clips, summary = evaluation.clips, evaluation.summary
-    rule, machine_type, data = (summary[key] for key in ("rule", "machine_type", "data"))
+    rule, machine_type, data = summary["rule"], summary["machine_type"], _kind(summary)
     for machine_id in sorted({clip.machine_id for clip in clips}):
         rows = [(c.name, c.scores[rule]) for c in clips if c.machine_id == machine_id]
         write_csv(results / f"anomaly_score_{machine_type}_{machine_id}.csv", rows)
@@ -178,7 +177,7 @@ def write_evaluation_report(folder: Path, evaluation: Evaluation, workdir: Path)
     write_report(
         folder / "report.html",
         title=f"{summary['machine_type']}: {workdir.absolute().name}",
-        simulated="SIMULATED" in (summary["data"], summary["trained_on"]),
+        simulated=_kind(summary) == "SIMULATED",
         rule=summary["rule"],
         summary={key: value for key, value in summary.items() if key != "metrics"},
         history=read_metrics(workdir),
@@ -191,7 +190,7 @@ def write_evaluation_report(folder: Path, evaluation: Evaluation, workdir: Path)
 def describe(evaluation: Evaluation) -> str:
     """The lines that a run ends with."""
     summary = evaluation.summary
-    title = f"{summary['machine_type']}, {summary['data']} recordings, rule `{summary['rule']}`"
+    title = f"{summary['machine_type']}, {_kind(summary)} recordings, rule `{summary['rule']}`"
     missing = {clip.machine_id for clip in evaluation.clips}
     missing -= {row.machine_id for rows in evaluation.columns.values() for row in rows}
     lines = [title]
@@ -201,6 +200,11 @@ def describe(evaluation: Evaluation) -> str:
         ids = ", ".join(sorted(missing))
         lines.append(f"No AUC for {ids}: it takes labelled normal and anomalous test clips.")
     return "\n".join(lines)
+
+
+def _kind(summary: dict[str, Any]) -> str:
+    """Real only if the model and the test clips both are."""
+    return "SIMULATED" if "SIMULATED" in (summary["data"], summary["trained_on"]) else "real"
 
 
 def _label(clip: ScoredClip) -> int | str:

@@ -42,12 +42,12 @@ def main(argv: Sequence[str]) -> int:
     if MODE.value == "score":
         from flowasd.score_files import score_to_csv
 
-        return score_to_csv(workdir(), INPUT.value, MACHINE_ID.value, OUTPUT.value)
+        return score_to_csv(workdir(), INPUT.value, MACHINE_ID.value, OUTPUT.value, CONFIG.value)
     folder = Path(OUTPUT.value or workdir())
     if MODE.value == "assess":
         from flowasd import assess
 
-        print(assess.assess_to_csv(workdir(), folder))
+        print(assess.assess_to_csv(workdir(), folder, CONFIG.value))
         return 0
     from flowasd import evaluate, train
 
@@ -89,7 +89,7 @@ def run() -> None:
         print(f"flowasd: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("flowasd: interrupted; training goes on from its last checkpoint", file=sys.stderr)
+        print("flowasd: interrupted; a run goes on from its last checkpoint", file=sys.stderr)
         sys.exit(130)
 
 

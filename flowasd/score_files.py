@@ -10,10 +10,15 @@ from typing import TextIO
 from flowasd.data.dcase import find_audio
 from flowasd.detector import Detector
 from flowasd.errors import UserError
+from flowasd.typing import Config
 
 
 def score_to_csv(
-    workdir: Path, inputs: Sequence[str], machine_id: str | None, output: str | None
+    workdir: Path,
+    inputs: Sequence[str],
+    machine_id: str | None,
+    output: str | None,
+    config: Config | None = None,
 ) -> int:
     """Scores files and writes `path,machine_id,score` rows as they come; errors go to stderr.
 
@@ -22,6 +27,7 @@ def score_to_csv(
         inputs: Files, folders or globs.
         machine_id: The ID of all files; without it, each file's name tells.
         output: CSV to write; without it, standard output.
+        config: Settings of the scoring; without it, those of the run.
 
     Returns:
         The exit status: 1 if a file could not be scored.
@@ -31,8 +37,8 @@ def score_to_csv(
     """
     if not inputs:
         raise UserError("nothing to score; name files, folders or globs with --input")
-    detector = Detector.load(workdir)
-    if detector.simulated:
+    detector = Detector.load(workdir, config)
+    if detector.kind == "SIMULATED":
         print("flowasd: this model was trained on SIMULATED recordings", file=sys.stderr)
     paths = find_audio(inputs)
     results = detector.score(paths, machine_id)

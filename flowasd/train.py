@@ -258,7 +258,7 @@ def train(config: Config, workdir: Path) -> None:
         for split in ("train", "validation")
     }
     card = {
-        "data": "SIMULATED" if source.simulated else "real",
+        "data": source.kind,
         "config": json.loads(config.to_json()),
         "machine_ids": source.machine_ids,
         "mean": statistics.mean.tolist(),

@@ -58,21 +58,29 @@ def record_splits(workdir: Path, source: Source) -> None:
     Raises:
         UserError: If training goes on in this folder with other clips than it began with.
     """
+    if has_checkpoint(workdir):
+        check_splits(workdir, source)
+    splits = {"data": source.kind} | _file_names(source)
+    write_text(workdir / "splits.json", json.dumps(splits, indent=1))
+
+
+def check_splits(workdir: Path, source: Source) -> None:
+    """Raises a `UserError` if other clips are there than the run in the folder was trained on."""
     path = workdir / "splits.json"
-    splits = {
-        name: [f"{clip.path.parent.name}/{clip.path.name}" for clip in clips]
-        for name, clips in source.splits.items()
+    before, now = json.loads(path.read_text()) if path.exists() else {}, _file_names(source)
+    for split in {"train", "validation"} & before.keys():
+        if other := sorted(set(before[split]) ^ set(now[split])):
+            raise UserError(
+                f"{workdir} was trained on other clips: {len(other)} of the {split} split "
+                f"differ, such as {other[0]}; name another --workdir or restore the clips"
+            )
+
+
+def _file_names(source: Source) -> dict[str, list[str]]:
+    return {
+        split: [f"{clip.path.parent.name}/{clip.name}" for clip in clips]
+        for split, clips in source.splits.items()
     }
-    if path.exists() and has_checkpoint(workdir):
-        before = json.loads(path.read_text())
-        for name in ("train", "validation"):
-            if other := sorted(set(before[name]) ^ set(splits[name])):
-                raise UserError(
-                    f"{workdir} was trained on other clips: {len(other)} of the {name} split "
-                    f"differ, such as {other[0]}; name another --workdir or restore the clips"
-                )
-    data = {"data": "SIMULATED" if source.simulated else "real"}
-    write_text(path, json.dumps(data | splits, indent=1))
 
 
 def flat(value: Any, prefix: str = "") -> dict[str, Any]:

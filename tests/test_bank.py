@@ -75,7 +75,12 @@ def test_splits_get_their_own_clips(tmp_path):
             noise = np.random.default_rng(int(seconds * 10)).normal(size=int(seconds * 16000))
             soundfile.write(path, noise * 0.1, 16000, "FLOAT")
             splits[split] += (Clip(path, "id_00", 0),)
-    features = source_features(Source("slider", False, True, splits), FRONTEND, tmp_path / "cache")
+    source = Source("slider", False, True, splits)
+    features = source_features(source, FRONTEND, tmp_path / "cache")
+    swapped = source._replace(splits={"train": splits["test"], "test": splits["train"]})
+    again = source_features(swapped, FRONTEND, tmp_path / "cache")
+    assert len(list((tmp_path / "cache" / "features").iterdir())) == 1
+    np.testing.assert_array_equal(again["train"].frames, features["test"].frames)
     for split, clips in splits.items():
         expected = compute_features([clip.path for clip in clips], FRONTEND)
         np.testing.assert_array_equal(features[split].n_frames, expected.n_frames)

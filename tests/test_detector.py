@@ -149,6 +149,7 @@ def test_another_data_set_needs_its_test_folder_alone(evaluated, test_clips, tmp
     assert [clip.scores["std"] for clip in evaluation.clips] == pytest.approx(expected, rel=1e-4)
     assert evaluation.summary["rule"] == "std"
     assert evaluation.summary["data"] == "real"
+    assert "SIMULATED" in describe(evaluation)
     assert evaluation.summary["trained_on"] == "SIMULATED"
     assert evaluation.columns == {}
     assert "No AUC for id_00" in describe(evaluation)
@@ -182,3 +183,26 @@ def test_damaged_checkpoint_is_one_line(evaluated, tmp_path):
         path.write_text("{")
     with pytest.raises(UserError, match=r"checkpoints/\d+: this checkpoint is damaged"):
         Detector.load(copy)
+
+
+def test_scoring_settings_are_taken_from_a_config_that_is_left_as_it_was(evaluated, test_clips):
+    config = smoke.get_config()
+    config.score.rule = "max"
+    detector = Detector.load(evaluated, config)
+    (result,) = detector.score(test_clips[:1])
+    assert result.score == result.scores["max"]
+    assert config.to_json() == detector.config.to_json()
+    config.data.root = "relative"
+    Detector.load(evaluated, config)
+    assert config.data.root == "relative"
+
+
+def test_clips_that_were_trained_on_are_not_evaluated(evaluated, tmp_path):
+    """The run's own data set has changed since."""
+    copy = tmp_path / "run"
+    shutil.copytree(evaluated, copy)
+    splits = json.loads((copy / "splits.json").read_text())
+    splits["train"].remove(splits["train"][0])
+    (copy / "splits.json").write_text(json.dumps(splits))
+    with pytest.raises(UserError, match="1 of the train split differ"):
+        evaluate(copy)

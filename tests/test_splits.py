@@ -62,7 +62,7 @@ def test_the_parts_make_up_the_whole_in_order(seed, test):
 
 @given(seed=st.integers(0, 2**32), more=st.sets(st.integers(100, 10**7), max_size=30))
 def test_new_files_move_no_old_one(seed, more):
-    few = make_clips(range(50))
+    few = make_clips(range(100))  # enough that every part has clips of every ID by their hashes
     before = split_clips(few, seed, 0.2, 0.2)
     after = split_clips(make_clips(sorted(more)) + few, seed, 0.2, 0.2)
     for name, part in before.items():
@@ -89,6 +89,14 @@ def test_a_lone_clip_is_trained_on(seed):
 def test_silly_fractions_are_refused(validation, test):
     with pytest.raises(UserError, match="cannot be held out"):
         split_clips(make_clips(range(40)), 0, validation, test)
+
+
+@given(seed=st.integers(0, 2**32))
+def test_an_id_of_few_clips_has_some_in_every_part(seed):
+    """Four clips of each ID, of which fractions of 1 % would seldom hold any out."""
+    split = split_clips(make_clips(range(4)), seed, 0.01, 0.01)
+    for part in split.values():
+        assert {clip.machine_id for clip in part} == set(IDS)
 
 
 def test_an_empty_validation_split_is_refused():

@@ -76,6 +76,12 @@ def test_our_configs_are_sound(config):
         ("frontend.n_mels", 64, r"frontend\.n_mels=64"),
         ("model.levels", (default.level(squeeze=(2, 2)),) * 3, "patch_length=36"),
         ("model.levels", (default.level(kernel=(4, 1)),), "odd"),
+        ("model.levels", (default.level(steps=0),), r"levels\[0\]\.steps=0"),
+        ("model.levels", (default.level(squeeze=(0, 128)),), r"squeeze=\(0, 128\)"),
+        ("model.levels", (default.level(squeeze=(1, 1)),), "one channel"),
+        ("model.levels", (), "empty"),
+        ("model.embed", 0, r"model\.embed=0"),
+        ("train.warmup_steps", -1, r"train\.warmup_steps=-1"),
     ],
 )
 def test_values_that_cannot_work_are_refused(key, value, words):

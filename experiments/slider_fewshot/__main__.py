@@ -1,6 +1,6 @@
 """Trains and evaluates configs on every fold and seed, and writes the tables.
 
-python -m experiments.slider_fewshot --data=DIR [--config=slider …] [--folds=0,1] [--seeds=0]
+python -m experiments.slider_fewshot --data=DIR/slider [--config slider …] [--folds=0,1] [--seeds=0]
 
 A run that is done is not done again, one that was cut off goes on where it was.
 """
@@ -70,4 +70,5 @@ def main() -> None:
     print(f"training: {min(seconds):.0f} to {max(seconds):.0f} s a run")
 
 
-main()
+if __name__ == "__main__":
+    main()

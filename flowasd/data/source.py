@@ -2,11 +2,10 @@
 
 import os
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int
-from ml_collections import ConfigDict
 
 from flowasd.data.dcase import Clip, read_dataset
 from flowasd.data.simulate import simulated_corpus
@@ -32,6 +31,11 @@ class Source(NamedTuple):
     splits: dict[str, tuple[Clip, ...]]
 
     @property
+    def kind(self) -> str:
+        """What every artefact says of its recordings."""
+        return "SIMULATED" if self.simulated else "real"
+
+    @property
     def machine_ids(self) -> list[str]:
         """The IDs of the training clips, in order; a clip's machine index counts along it."""
         return sorted({clip.machine_id for clip in self.splits["train"]})
@@ -50,7 +54,7 @@ def cache_folder(config: Config) -> Path:
 
 def resolved(config: Config) -> Config:
     """A copy of a run's config whose `data.root`, if there is one, is absolute."""
-    copy = cast(Config, ConfigDict(config))
+    copy = config.copy_and_resolve_references()
     if copy.data.root:
         copy.data.root = str(Path(copy.data.root).expanduser().resolve())
     return copy

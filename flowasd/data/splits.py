@@ -19,8 +19,10 @@ def split_clips(
     """Holds out a fraction of the clips of every machine ID.
 
     The hash of a clip's name alone decides where it goes, so every ID's fractions are right in
-    expectation. The exception: an ID of which nothing would be left to train on keeps all of its
-    clips in training.
+    expectation. The exceptions are IDs of few clips: one of which nothing would be left to train
+    on keeps all of its clips in training, and one that would have nothing in a part gives it the
+    training clip with the lowest hash, if two or more are left. Only there can a new file move an
+    old one.
 
     Args:
         clips: Training clips; their order is kept.
@@ -43,6 +45,8 @@ def split_clips(
     parts = {clip: _part(hash_fraction(clip.name, seed), validation, test) for clip in clips}
     trained = {clip.machine_id for clip, part in parts.items() if part == "train"}
     parts = {c: part if c.machine_id in trained else "train" for c, part in parts.items()}
+    for part in ("validation", "test") if test > 0 else ("validation",):
+        _fill(part, parts, seed)
     split = {
         name: tuple(clip for clip in clips if parts[clip] == name)
         for name in ("train", "validation", "test")
@@ -54,6 +58,15 @@ def split_clips(
             "--config.data.validation or --config.data.test, or change --config.seed"
         )
     return split
+
+
+def _fill(part: str, parts: dict[Clip, str], seed: int) -> None:
+    """Moves a training clip of every ID of which nothing is in `part`."""
+    filled = {clip.machine_id for clip, own in parts.items() if own == part}
+    for machine_id in {clip.machine_id for clip in parts} - filled:
+        train = [c for c, own in parts.items() if own == "train" and c.machine_id == machine_id]
+        if len(train) > 1:
+            parts[min(train, key=lambda clip: hash_fraction(clip.name, seed))] = part
 
 
 def _part(fraction: float, validation: float, test: float) -> str:

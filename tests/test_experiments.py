@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+
+from experiments.slider_fewshot.folds import FOLDS, lay_out_fold
+from experiments.slider_fewshot.tables import Figure, by_fold, by_machine, spread
+
+IDS = ("00", "02")
+
+
+@pytest.fixture
+def data(tmp_path):
+    folder = tmp_path / "slider"
+    for part in ("train", "test"):
+        (folder / part).mkdir(parents=True)
+    for machine in IDS:
+        for i in range(10):
+            (folder / "test" / f"normal_id_{machine}_{i:08d}.wav").touch()
+        for i in range(3):
+            (folder / "test" / f"anomaly_id_{machine}_{i:08d}.wav").touch()
+            (folder / "train" / f"normal_id_{machine}_{i:08d}.wav").touch()
+    return folder
+
+
+def test_folds_part_the_normal_test_clips(data, tmp_path):
+    tested = []
+    for fold in range(FOLDS):
+        out = lay_out_fold(data, fold, tmp_path / "folds") / "slider"
+        assert lay_out_fold(data, fold, tmp_path / "folds") / "slider" == out
+        test, train = ({path.name for path in (out / part).iterdir()} for part in ("test", "train"))
+        normal = {name for name in test if name.startswith("normal")}
+        assert {name for name in test - normal} == {p.name for p in data.glob("test/anomaly*")}
+        for machine in IDS:
+            every_fifth = {f"normal_id_{machine}_{i:08d}.wav" for i in (fold, fold + 5)}
+            assert every_fifth == {name for name in normal if f"id_{machine}" in name}
+        # The others are trained on under numbers that meet no training clip's.
+        assert len(train) == len(IDS) * (3 + 8)
+        moved = {path.resolve() for path in (out / "train").iterdir()}
+        assert not moved & {path.resolve() for path in (out / "test").iterdir()}
+        tested += sorted(normal)
+    assert len(tested) == len(set(tested)) == 10 * len(IDS)
+
+
+def figures():
+    aucs = np.array([[0.8, 0.9], [0.6, 0.9]])  # a row a seed, a column a fold
+    return [
+        Figure("slider", fold, seed, "mean", "Average", float(aucs[seed, fold]), 0.5)
+        for seed in range(2)
+        for fold in range(2)
+    ]
+
+
+def test_spread_is_over_seeds_of_means_over_folds():
+    # Seeds: 85 and 75, so 80, with a sample standard deviation of 10 / sqrt(2).
+    assert spread(figures(), "auc") == "80.0 ± 7.1"
+    assert spread(figures()[:2], "auc") == "85.0"
+
+
+def test_tables_have_a_column_an_id_and_a_fold():
+    assert by_machine(figures()).splitlines() == [
+        "| config | rule | Average |",
+        "| --- | --- | --- |",
+        "| slider | mean | 80.0 ± 7.1 / 50.0 ± 0.0 |",
+    ]
+    assert by_fold(figures()).splitlines()[2] == (
+        "| slider | mean | 70.0 ± 14.1 / 50.0 ± 0.0 | 90.0 ± 0.0 / 50.0 ± 0.0 |"
+    )
