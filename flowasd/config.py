@@ -42,7 +42,7 @@ def _problems(config: Config) -> Iterator[str]:
         yield f"model with frontend.n_mels={config.frontend.n_mels} cannot be built: {error}"
     else:
         if train.patch_length % frames:
-            yield f"train.patch_length={train.patch_length} is not divided by the squeezes ({frames})"
+            yield f"train.patch_length={train.patch_length} is no multiple of {frames} (squeezes)"
 
 
 def _counts(config: Config) -> Iterator[str]:
