@@ -2,8 +2,8 @@
 
     python -m flowasd.main --config=configs/slider_image.py --config.data.root=DIR
 
-For accelerators; time and AUC there are not measured yet. On two CPU cores it trains, at about the
-speed that BUILD_NOTES.md gives.
+For accelerators; time and AUC there are not measured yet. On two CPU cores it trains too, but takes
+many hours.
 """
 
 from configs import default

@@ -1,4 +1,9 @@
-"""The whole path on simulated data in under a minute on two cores, for tests and drills."""
+"""The whole path on simulated data, for tests and drills.
+
+    python -m flowasd.main --config=configs/smoke.py
+
+Two CPU cores, under a minute. Its AUC means nothing: six test clips an ID, twenty steps.
+"""
 
 from configs import default
 from flowasd.typing import Config
