@@ -5,9 +5,17 @@ from ml_collections import ConfigDict
 from flowasd.typing import Config
 
 
-def level(squeeze=(1, 128), steps=8, width=128, kernel=(9, 1)) -> ConfigDict:
-    """One level of the flow; tuples are (time, mel)."""
-    return ConfigDict({"squeeze": squeeze, "steps": steps, "width": width, "kernel": kernel})
+def level(squeeze=(1, 128), steps=8, width=128, kernel=(9, 1), conditional=True) -> ConfigDict:
+    """One level of the flow, as `flowasd.flow.glow.LevelSpec` has it; tuples are (time, mel)."""
+    return ConfigDict(
+        {
+            "squeeze": squeeze,
+            "steps": steps,
+            "width": width,
+            "kernel": kernel,
+            "conditional": conditional,
+        }
+    )
 
 
 def get_config() -> Config:
@@ -36,6 +44,13 @@ def get_config() -> Config:
                 "steps": 700,
                 "batch_size": 16,  # patches
                 "patch_length": 64,  # frames
+                "objective": {
+                    "name": "nll",  # nll, contrast or outlier
+                    "weight": 1.0,  # of what contrast and outlier add to the NLL
+                    "warmup_steps": 200,  # over which that weight rises from 0
+                    "temperature": 0.05,  # contrast: nats per dimension
+                    "margin": 0.1,  # outlier: nats per dimension
+                },
                 "noise": 0.1,  # standard deviation, in those of the training set
                 "learning_rate": 1e-3,
                 "warmup_steps": 100,

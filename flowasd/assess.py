@@ -11,6 +11,7 @@ from jaxtyping import Float
 from tqdm import tqdm
 
 from flowasd import metrics
+from flowasd.calibration import SCORES
 from flowasd.data.audio import read_audio
 from flowasd.data.dcase import Clip
 from flowasd.data.faults import FAULTS, SAMPLE_RATE
@@ -18,7 +19,6 @@ from flowasd.data.source import open_source
 from flowasd.detector import Detector
 from flowasd.files import write_csv
 from flowasd.frontend import log_mel_batch
-from flowasd.scoring import RULES, clip_scores
 from flowasd.typing import Config
 
 SEVERITIES = (0.2, 0.4, 0.6, 0.8, 1.0)
@@ -72,9 +72,8 @@ def _scores(
         np.asarray(log_mel_batch(jnp.asarray(samples[None], jnp.float32), detector.frontend))[0]
         for samples in recordings
     ]
-    nlls = detector.frame_nll(log_mels, [clip.machine_id for clip in clips])
-    scores = [clip_scores(nll) for nll in nlls]
-    return {rule: np.array([row[rule] for row in scores]) for rule in RULES}
+    rows = detector.clip_scores(detector.clips(log_mels, [clip.machine_id for clip in clips]))
+    return {rule: np.array([row[rule] for row in rows]) for rule in SCORES}
 
 
 def assess_to_csv(workdir: Path, folder: Path, config: Config | None = None) -> str:
@@ -99,6 +98,6 @@ def describe(estimates: Sequence[Estimate], rule: str) -> str:
     for fault in FAULTS:
         aucs = [100 * e.auc for e in estimates if (e.fault, e.rule) == (fault, rule)]
         lines.append(f"{fault:14}" + "".join(f"{auc:7.1f}" for auc in aucs))
-    means = {r: 100 * float(np.mean([e.auc for e in estimates if e.rule == r])) for r in RULES}
+    means = {r: 100 * float(np.mean([e.auc for e in estimates if e.rule == r])) for r in SCORES}
     lines.append("mean by rule: " + ", ".join(f"{r} {mean:.1f}" for r, mean in means.items()))
     return "\n".join(lines)

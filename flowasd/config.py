@@ -6,9 +6,10 @@ from functools import partial
 import numpy as np
 from flax import nnx
 
+from flowasd.calibration import SCORES
 from flowasd.errors import UserError
 from flowasd.flow.glow import make_glow
-from flowasd.scoring import RULES
+from flowasd.objective import OBJECTIVES
 from flowasd.typing import Config
 
 
@@ -30,8 +31,13 @@ def _problems(config: Config) -> Iterator[str]:
             yield f"train.{whole}={train[whole]} is not a multiple of train.{part}={train[part]}"
     if not 0 <= train.warmup_steps < train.steps:
         yield f"train.warmup_steps={train.warmup_steps} is not in train.steps={train.steps}"
-    if score.rule not in RULES:
-        yield f"score.rule={score.rule} is not one of {', '.join(RULES)}"
+    if train.objective.name not in OBJECTIVES:
+        names = ", ".join(OBJECTIVES)
+        yield f"train.objective.name={train.objective.name} is not one of {names}"
+    if train.objective.temperature <= 0:
+        yield f"train.objective.temperature={train.objective.temperature} must be above 0"
+    if score.rule not in SCORES:
+        yield f"score.rule={score.rule} is not one of {', '.join(SCORES)}"
     if score.hop > train.patch_length:
         yield f"score.hop={score.hop} skips frames: train.patch_length={train.patch_length}"
     try:

@@ -8,7 +8,7 @@ Example:
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -19,6 +19,7 @@ from jaxtyping import Float
 from ml_collections import ConfigDict
 
 from flowasd.bank import read_log_mels
+from flowasd.calibration import Calibration, Clips, clip_scores, load_calibration
 from flowasd.checkpoint import Checkpoints
 from flowasd.config import check_config
 from flowasd.data.dcase import parse_clip
@@ -26,10 +27,11 @@ from flowasd.data.source import resolved
 from flowasd.errors import UserError
 from flowasd.flow.glow import Glow, make_glow
 from flowasd.frontend import Frontend, Standardisation, standardise
-from flowasd.scoring import FrameNLL, clip_scores, frame_nll
+from flowasd.scoring import frame_nll
 from flowasd.typing import Config
 from flowasd.workdir import check_same
 
+CALIBRATION = "calibration.npz"  # in the workdir
 CLIPS_AT_ONCE = 64
 
 
@@ -64,6 +66,7 @@ class Detector:
         trained_root: The data set of its run.
         kind: Whether the recordings that it was trained on are `"real"` or `"SIMULATED"`.
         step: The training step that it was saved at.
+        calibration: What its scores are measured by; none yet where training has not ended.
     """
 
     flow: Glow
@@ -73,9 +76,25 @@ class Detector:
     trained_root: str
     kind: str
     step: int
+    calibration: Calibration | None = None
 
     @classmethod
     def load(cls, workdir: Path, config: Config | None = None) -> "Detector":
+        """Restores the best checkpoint of a run, and the calibration of its scores.
+
+        Args:
+            workdir: Folder of the run.
+            config: As for `restore`.
+
+        Raises:
+            UserError: As `restore` does, or if the run has not ended.
+        """
+        detector = cls.restore(workdir, config)
+        calibration = load_calibration(workdir / CALIBRATION, detector.step)
+        return replace(detector, calibration=calibration)
+
+    @classmethod
+    def restore(cls, workdir: Path, config: Config | None = None) -> "Detector":
         """Restores the best checkpoint of a run, without what only training needs.
 
         Args:
@@ -118,10 +137,10 @@ class Detector:
         """Settings of the log-mel."""
         return Frontend(**self.config.frontend)
 
-    def frame_nll(
+    def clips(
         self, log_mels: Sequence[Float[np.ndarray, "_ mel"]], machine_ids: Sequence[str]
-    ) -> list[FrameNLL]:
-        """NLL of every frame of every clip in nats per dimension.
+    ) -> Clips:
+        """Clips with the NLL of every frame under every ID, in nats per dimension.
 
         Args:
             log_mels: Log-mels `(time, mel)` in dB.
@@ -132,14 +151,27 @@ class Detector:
         """
         for machine_id in set(machine_ids):
             self._check_known(machine_id)
-        return frame_nll(
+        nlls = frame_nll(
             self.flow,
             [standardise(log_mel, self.statistics) for log_mel in log_mels],
-            [self.machine_ids.index(machine_id) for machine_id in machine_ids],
             length=self.config.train.patch_length,
             hop=self.config.score.hop,
             batch_size=self.config.score.batch_size,
         )
+        machine = [self.machine_ids.index(machine_id) for machine_id in machine_ids]
+        return Clips(log_mels, nlls, np.array(machine, np.int32))
+
+    def clip_scores(self, clips: Clips) -> list[dict[str, float]]:
+        """The scores of every clip by every rule.
+
+        Raises:
+            UserError: If the detector has no calibration.
+        """
+        if self.calibration is None:
+            raise UserError("the detector has no calibration; Detector.load gives it one")
+        columns = clip_scores(clips, self.calibration)
+        rows = zip(*(values.tolist() for values in columns.values()), strict=True)
+        return [dict(zip(columns, row, strict=True)) for row in rows]
 
     def score(self, paths: Sequence[Path], machine_id: str | None = None) -> Iterator[Result]:
         """Scores files of any length and sampling rate, some at a time.
@@ -176,15 +208,11 @@ class Detector:
             log_mels.append(log_mel)
             results.append(Result(path, known))
         scored = [result.machine_id for result in results if result.error is None]
-        frame_nlls = iter(self.frame_nll(log_mels, scored))
-        return [
-            result if result.error else self._result(result, next(frame_nlls)) for result in results
-        ]
+        rows = iter(self.clip_scores(self.clips(log_mels, scored)))
+        return [result if result.error else self._result(result, next(rows)) for result in results]
 
-    def _result(self, result: Result, nll: FrameNLL) -> Result:
-        scores = clip_scores(nll)
-        score = scores[self.config.score.rule]
-        return Result(result.path, result.machine_id, score, scores)
+    def _result(self, result: Result, scores: dict[str, float]) -> Result:
+        return replace(result, score=scores[self.config.score.rule], scores=scores)
 
     def _machine_id_of(self, path: Path) -> str:
         try:

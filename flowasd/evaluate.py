@@ -13,13 +13,13 @@ import numpy as np
 
 from flowasd import metrics
 from flowasd.bank import source_features
+from flowasd.calibration import SCORES
 from flowasd.data.dcase import read_test_clips
 from flowasd.data.source import Source, cache_folder, open_source
 from flowasd.detector import Detector
 from flowasd.files import write_csv, write_text
 from flowasd.metric_log import Row, read_metrics
 from flowasd.report import Example, ScoredClip, write_report
-from flowasd.scoring import RULES, clip_scores
 from flowasd.typing import Config
 from flowasd.workdir import check_splits
 
@@ -66,11 +66,12 @@ def evaluate(workdir: Path, config: Config | None = None) -> Evaluation:
     features = source_features(source, detector.frontend, cache_folder(settings.data))["test"]
     log_mels, test = features.clips(), source.splits["test"]
     ready = time.perf_counter()
-    nlls = detector.frame_nll(log_mels, [clip.machine_id for clip in test])
+    heard = detector.clips(log_mels, [clip.machine_id for clip in test])
     clips = [
-        ScoredClip(clip.name, clip.machine_id, clip.label, clip_scores(nll))
-        for clip, nll in zip(test, nlls, strict=True)
+        ScoredClip(clip.name, clip.machine_id, clip.label, scores)
+        for clip, scores in zip(test, detector.clip_scores(heard), strict=True)
     ]
+    nlls = [nll[:, m] for nll, m in zip(heard.nlls, heard.machine, strict=True)]
     times = {"features_s": ready - start, "score_s": time.perf_counter() - ready}
     rule = settings.score.rule
     highest = np.argsort([-clip.scores[rule] for clip in clips])[:EXAMPLES]
@@ -139,7 +140,7 @@ def _metric_columns(clips: Sequence[ScoredClip]) -> dict[str, list[metrics.Row]]
     ids, labels = [clip.machine_id for clip in clips], [clip.label for clip in clips]
     columns = {
         rule: metrics.per_machine(ids, labels, np.array([clip.scores[rule] for clip in clips]))
-        for rule in RULES
+        for rule in SCORES
     }
     return {rule: rows for rule, rows in columns.items() if rows}
 
@@ -155,7 +156,7 @@ def write_results(folder: Path, evaluation: Evaluation) -> None:
     for machine_id in sorted({clip.machine_id for clip in clips}):
         rows = [(c.name, c.scores[rule]) for c in clips if c.machine_id == machine_id]
         write_csv(results / f"anomaly_score_{machine_type}_{machine_id}.csv", rows)
-    header = ("path", "machine_id", "label", "score", *RULES, "data")
+    header = ("path", "machine_id", "label", "score", *SCORES, "data")
     scores = [
         (path, c.machine_id, _label(c), c.scores[rule], *c.scores.values(), data)
         for path, c in zip(evaluation.paths, clips, strict=True)

@@ -12,8 +12,13 @@ def write_text(path: Path, text: str) -> None:
 
     A file name need not be Unicode: what cannot be encoded is written as "?".
     """
+    write_bytes(path, text.encode("utf-8", errors="replace"))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes a file as `write_text` does."""
     partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8", errors="replace")
+    partial.write_bytes(content)
     os.replace(partial, path)
 
 

@@ -16,15 +16,17 @@ from flax import nnx
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree, UInt32
 from tqdm import tqdm
 
-from flowasd.bank import Bank, draw_patches, make_bank, source_features
+from flowasd.bank import Bank, Features, draw_patches, make_bank, source_features
+from flowasd.calibration import calibrate, save_calibration, stored_step
 from flowasd.checkpoint import Checkpoints
 from flowasd.config import check_config
-from flowasd.data.source import cache_folder, open_source, resolved
+from flowasd.data.source import Source, cache_folder, open_source, resolved
+from flowasd.detector import CALIBRATION, Detector
 from flowasd.errors import UserError
 from flowasd.flow.glow import Glow, make_glow
 from flowasd.frontend import Frontend, covering_patches, fit_standardisation
 from flowasd.metric_log import MetricLog, Row
-from flowasd.objective import nll
+from flowasd.objective import nll, objective
 from flowasd.typing import Config
 from flowasd.workdir import open_workdir, record_splits
 
@@ -108,7 +110,7 @@ def noisy_patches(
 
 def train_step(
     state: TrainState, bank: Bank, *, graph: nnx.GraphDef[Glow], config: Config
-) -> tuple[TrainState, Float[Array, ""]]:
+) -> tuple[TrainState, dict[str, Float[Array, ""]]]:
     """One update on patches drawn from the bank; a pure function of its arguments.
 
     Args:
@@ -118,18 +120,23 @@ def train_step(
         config: The `train` part of the run's config.
 
     Returns:
-        The state after, and the mean NLL of the batch in nats per dimension.
+        The state after, and the batch's mean loss and NLL in nats per dimension.
     """
     key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
     x, machine = noisy_patches(bank, key, config.batch_size, config)
 
-    def loss(params: PyTree) -> Array:
-        return nll(nnx.merge(graph, params, state.constants), x, machine).mean()
+    def mean_loss(params: PyTree) -> tuple[Array, Array]:
+        model = nnx.merge(graph, params, state.constants)
+        loss, own_nll = objective(model, x, machine, config=config.objective, step=state.step)
+        return loss.mean(), own_nll.mean()
 
-    value, gradient = jax.value_and_grad(loss)(state.params)
+    (loss, own_nll), gradient = jax.value_and_grad(mean_loss, has_aux=True)(state.params)
     updates, opt_state = make_optimizer(config).update(gradient, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
-    return state._replace(step=state.step + 1, params=params, opt_state=opt_state), value
+    return state._replace(step=state.step + 1, params=params, opt_state=opt_state), {
+        "train_loss": loss,
+        "train_nll": own_nll,
+    }
 
 
 def validation_patches(bank: Bank, length: int, batch_size: int) -> Patches:
@@ -181,29 +188,29 @@ def run_steps(
         metrics; these have a `validation_nll` every `eval_every` steps.
 
     Raises:
-        UserError: If the NLL is no longer finite.
+        UserError: If the loss is no longer finite.
     """
     train_bank, validation_bank = banks["train"], banks["validation"]
     step = partial(train_step, graph=graph, config=config)
 
     @partial(jax.jit, donate_argnums=0)
-    def dispatch(state: TrainState, bank: Bank) -> tuple[TrainState, Array]:
-        state, losses = jax.lax.scan(lambda s, _: step(s, bank), state, length=config.log_every)
-        return state, losses.mean()
+    def dispatch(state: TrainState, bank: Bank) -> tuple[TrainState, dict[str, Array]]:
+        state, rows = jax.lax.scan(lambda s, _: step(s, bank), state, length=config.log_every)
+        return state, jax.tree.map(jnp.mean, rows)
 
     validate = jax.jit(partial(mean_nll, graph=graph))
     patches = validation_patches(validation_bank, config.patch_length, config.batch_size)
     first = int(state.step)
     with tqdm(total=config.steps, initial=first, unit="step", desc="train") as bar:
         for done in range(first + config.log_every, config.steps + 1, config.log_every):
-            state, loss = dispatch(state, train_bank)
-            row: Row = {"step": done, "train_nll": float(loss)}
+            state, means = dispatch(state, train_bank)
+            row: Row = {"step": done} | {key: float(mean) for key, mean in means.items()}
             if done % config.eval_every == 0:
                 row["validation_nll"] = float(validate(state, validation_bank, patches))
                 bar.set_postfix(validation_nll=f"{row['validation_nll']:.4f}", refresh=False)
             if not all(map(math.isfinite, row.values())):
                 raise UserError(
-                    f"training diverged before step {done}: the NLL is not finite; "
+                    f"training diverged before step {done}: the loss is not finite; "
                     "lower --config.train.learning_rate"
                 )
             yield state, row
@@ -239,9 +246,11 @@ def fit(config: Config, workdir: Path, banks: dict[str, Bank], card: dict[str, A
 def train(config: Config, workdir: Path) -> None:
     """Trains a flow on a run's data, or goes on from the last checkpoint in `workdir`.
 
+    It ends with the calibration of the scores by the clips of `train` and `validation`.
+
     Args:
         config: The whole config of the run.
-        workdir: Folder that takes config, splits, checkpoints and metrics.
+        workdir: Folder that takes config, splits, checkpoints, metrics and calibration.
 
     Raises:
         UserError: Before the first step, if data, config or workdir do not allow the run.
@@ -265,3 +274,16 @@ def train(config: Config, workdir: Path) -> None:
         "std": statistics.std.tolist(),
     }
     fit(config, workdir, banks, card)
+    calibrate_run(workdir, source, features)
+
+
+def calibrate_run(workdir: Path, source: Source, features: dict[str, Features]) -> None:
+    """Writes calibration.npz of the best checkpoint, where it is not there yet."""
+    detector, path = Detector.restore(workdir), workdir / CALIBRATION
+    if path.exists() and stored_step(path) == detector.step:
+        return
+    train, held_out = (
+        detector.clips(features[split].clips(), [clip.machine_id for clip in source.splits[split]])
+        for split in ("train", "validation")
+    )
+    save_calibration(path, calibrate(train, held_out, detector.step))

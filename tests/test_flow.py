@@ -118,9 +118,10 @@ def test_coupling_is_the_convolution_it_stands_for(x, condition):
 
     first = net.gather[...].reshape(3, 3, CHANNEL // 2, 8)
     last = net.scatter[...].reshape(8, 3, 3, CHANNEL).transpose(1, 2, 0, 3)
-    h = conv(kept, first) + net.gather_bias[...] + net.gather_condition(condition)[:, None, None]
+    bias = net.gather_bias[...] + (condition @ net.gather_condition[...])[:, None, None]
+    h = conv(kept, first) + bias
     h = jax.nn.relu(h) @ net.middle[...] + net.middle_bias[...]
-    h = jax.nn.relu(h + net.middle_condition(condition)[:, None, None])
+    h = jax.nn.relu(h + (condition @ net.middle_condition[...])[:, None, None])
     np.testing.assert_allclose(
         net(kept, condition), conv(h, last) + net.scatter_bias[...], atol=1e-9
     )

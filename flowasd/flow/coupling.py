@@ -29,7 +29,8 @@ class CouplingNet(nnx.Module):
     Convolutions are matrix products, because XLA's own are slow on CPUs: the first gathers the
     shifted inputs and multiplies, the last multiplies and adds the shifted products. The bias is
     one per mel row: unlike an image, a spectrogram is not the same at every height. The last
-    layer starts at 0, so that the coupling starts as the identity.
+    layer starts at 0, so that the coupling starts as the identity; what the condition adds starts
+    at 0 too, and `embed=0` leaves the condition out.
     """
 
     def __init__(
@@ -48,10 +49,10 @@ class CouplingNet(nnx.Module):
         he = nnx.initializers.he_normal()
         self.gather = nnx.Param(he(rngs.params(), (taps * inputs, width)))
         self.gather_bias = nnx.Param(jnp.zeros((mel, width)))
-        self.gather_condition = nnx.Linear(embed, width, use_bias=False, rngs=rngs)
+        self.gather_condition = nnx.Param(jnp.zeros((embed, width)))
         self.middle = nnx.Param(he(rngs.params(), (width, width)))
         self.middle_bias = nnx.Param(jnp.zeros((mel, width)))
-        self.middle_condition = nnx.Linear(embed, width, use_bias=False, rngs=rngs)
+        self.middle_condition = nnx.Param(jnp.zeros((embed, width)))
         self.scatter = nnx.Param(jnp.zeros((width, taps * outputs)))
         self.scatter_bias = nnx.Param(jnp.zeros((mel, outputs)))
 
@@ -64,10 +65,10 @@ class CouplingNet(nnx.Module):
         self, x: Float[Array, "batch time mel channel"], condition: Float[Array, "batch embed"]
     ) -> Float[Array, "batch time mel out"]:
         """Returns the network's output at every position."""
-        bias = self.gather_bias[...] + self.gather_condition(condition)[:, None, None]
+        bias = self.gather_bias[...] + (condition @ self.gather_condition[...])[:, None, None]
         taps = jnp.concatenate([shifted(x, *offset) for offset in self._offsets()], -1)
         hidden = jax.nn.relu(taps @ self.gather[...] + bias)
-        bias = self.middle_bias[...] + self.middle_condition(condition)[:, None, None]
+        bias = self.middle_bias[...] + (condition @ self.middle_condition[...])[:, None, None]
         hidden = jax.nn.relu(hidden @ self.middle[...] + bias)
         products = jnp.split(hidden @ self.scatter[...], len(self._offsets()), -1)
         moved = (shifted(p, *offset) for p, offset in zip(products, self._offsets(), strict=True))

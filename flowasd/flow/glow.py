@@ -28,12 +28,15 @@ class LevelSpec(NamedTuple):
         steps: Number of flow steps.
         width: Hidden width of the coupling networks.
         kernel: Kernel `(time, mel)` of the coupling networks, odd.
+        conditional: Whether the coupling networks see the machine ID. The levels before the first
+            that does are the same for all IDs and run once, however many IDs are asked about.
     """
 
     squeeze: tuple[int, int]
     steps: int
     width: int
     kernel: tuple[int, int]
+    conditional: bool = True
 
 
 class Step(nnx.Module):
@@ -71,16 +74,23 @@ class Level(nnx.Module):
         @nnx.split_rngs(splits=spec.steps)
         @nnx.vmap
         def stack(rngs: nnx.Rngs) -> Step:
-            return Step(spec, mel=mel, channels=channels, embed=embed, rngs=rngs)
+            seen = embed if spec.conditional else 0
+            return Step(spec, mel=mel, channels=channels, embed=seen, rngs=rngs)
 
+        self.conditional = spec.conditional
         self.squeeze = Squeeze(*spec.squeeze)
         self.steps = stack(rngs)
+
+    def seen(self, condition: Float[Array, "batch embed"]) -> Float[Array, "batch seen"]:
+        """The part of the condition that the steps see: all or nothing."""
+        return condition if self.conditional else jnp.zeros((len(condition), 0), condition.dtype)
 
     def forward(
         self, x: Float[Array, "batch time mel channel"], condition: Float[Array, "batch embed"]
     ) -> tuple[Float[Array, "batch time_out mel_out channel_out"], Float[Array, "batch time_out"]]:
         """Returns `y` and the log-determinant of every frame of `y`."""
         graph, stacked = nnx.split(self.steps)
+        condition = self.seen(condition)
 
         def body(carry, state):
             y, log_det = carry
@@ -95,6 +105,7 @@ class Level(nnx.Module):
     ) -> Float[Array, "batch time_out mel_out channel_out"]:
         """Sets every actnorm from the data that reaches it and returns what leaves the level."""
         graph, stacked = nnx.split(self.steps)
+        condition = self.seen(condition)
 
         def body(y, state):
             step = nnx.merge(graph, state)
@@ -110,6 +121,7 @@ class Level(nnx.Module):
     ) -> Float[Array, "batch time_out mel_out channel_out"]:
         """Returns the `x` that `forward` maps to `y`."""
         graph, stacked = nnx.split(self.steps)
+        condition = self.seen(condition)
 
         def body(x, state):
             return nnx.merge(graph, state).inverse(x, condition), None
@@ -219,6 +231,16 @@ class Glow(nnx.Module):
         """Log-density of every frame in nats; their sum over time is `log_prob`."""
         return self.forward(x, machine)[1]
 
+    def log_prob_machines(
+        self, x: Float[Array, "batch time mel 1"]
+    ) -> Float[Array, "batch time machine"]:
+        """`log_prob_frames` under every machine ID; what does not depend on the ID runs once."""
+
+        def under(machine: Int[Array, ""]) -> Float[Array, "batch time"]:
+            return self.log_prob_frames(x, jnp.full(len(x), machine))
+
+        return jax.vmap(under, out_axes=-1)(jnp.arange(self.embedding.num_embeddings))
+
     def log_prob(
         self, x: Float[Array, "batch time mel 1"], machine: Int[Array, " batch"]
     ) -> Float[Array, " batch"]:
@@ -239,7 +261,13 @@ class Glow(nnx.Module):
 def make_glow(config: Config, *, n_mels: int, n_machines: int, seed: int) -> Glow:
     """Builds the flow that `config` (the `model` part of a run's config) describes."""
     levels = [
-        LevelSpec(tuple(level["squeeze"]), level["steps"], level["width"], tuple(level["kernel"]))
+        LevelSpec(
+            squeeze=tuple(level["squeeze"]),
+            steps=level["steps"],
+            width=level["width"],
+            kernel=tuple(level["kernel"]),
+            conditional=level["conditional"],
+        )
         for level in config.levels
     ]
     return Glow(

@@ -1,0 +1,88 @@
+"""One baseline on one data set: clips and split as for the default config, DCASE's own log-mel."""
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from configs.default import get_config
+from experiments.baselines.clips import Clips, Scores
+from experiments.baselines.methods import METHODS
+from flowasd import metrics
+from flowasd.bank import source_features
+from flowasd.data.dcase import Clip
+from flowasd.data.source import Source, cache_folder, open_source
+from flowasd.files import write_csv, write_text
+from flowasd.frontend import Frontend, fit_standardisation, standardise
+
+
+def run_baseline(name: str, data_root: Path, workdir: Path, seed: int) -> dict:
+    """Fits a baseline on the training clips and scores the test clips.
+
+    A run that is done is not done again.
+
+    Args:
+        name: Key of `METHODS`.
+        data_root: Data set in DCASE's layout, with a labelled `test/`.
+        workdir: Folder that takes `scores.csv` and `summary.json`.
+        seed: Seed of the split and of the method.
+
+    Returns:
+        The summary: AUC and pAUC of every rule and machine ID, and the seconds of fitting and
+        scoring together.
+
+    Raises:
+        UserError: If the data set cannot be read.
+    """
+    path = workdir / "summary.json"
+    if path.exists():
+        return json.loads(path.read_text())
+    config = get_config()
+    config.data.root, config.seed = str(data_root), seed
+    source = open_source(config.data, seed)
+    train, test = _clips(source, Frontend(), cache_folder(config.data))
+    start = time.perf_counter()
+    scores = METHODS[name](train, test, seed=seed)
+    seconds = time.perf_counter() - start
+    summary = {
+        "method": name,
+        "data": source.kind,
+        "seed": seed,
+        "metrics": _metrics(source.splits["test"], scores),
+        "times": {"train_s": seconds},
+    }
+    workdir.mkdir(parents=True, exist_ok=True)
+    write_csv(workdir / "scores.csv", _table(source.splits["test"], scores))
+    write_text(path, json.dumps(summary, indent=2))  # last: it says that the run is done
+    return summary
+
+
+def _clips(source: Source, frontend: Frontend, cache: Path) -> tuple[Clips, Clips]:
+    features = source_features(source, frontend, cache)
+    statistics = fit_standardisation(features["train"].frames)
+    train, test = (
+        Clips(
+            [standardise(clip, statistics) for clip in features[split].clips()],
+            source.machine_index(split),
+        )
+        for split in ("train", "test")
+    )
+    return train, test
+
+
+def _metrics(clips: Sequence[Clip], scores: Scores) -> dict:
+    ids, labels = [clip.machine_id for clip in clips], [clip.label for clip in clips]
+    columns = {rule: metrics.per_machine(ids, labels, values) for rule, values in scores.items()}
+    return {
+        rule: {
+            row.machine_id: {"auc": row.auc, "pauc": row.pauc}
+            for row in [*rows, metrics.average(rows)]
+        }
+        for rule, rows in columns.items()
+    }
+
+
+def _table(clips: Sequence[Clip], scores: Scores) -> list[tuple]:
+    rows = zip(clips, *scores.values(), strict=True)
+    table = [(f"test/{clip.name}", clip.machine_id, clip.label, *own) for clip, *own in rows]
+    return [("path", "machine_id", "label", *scores), *table]
