@@ -5,7 +5,7 @@ from ml_collections import ConfigDict
 from flowasd.typing import Config
 
 
-def level(squeeze=(1, 128), steps=8, width=128, kernel=(9, 1), conditional=True) -> ConfigDict:
+def level(squeeze=(1, 128), steps=8, width=128, kernel=(5, 1), conditional=True) -> ConfigDict:
     """One level of the flow, as `flowasd.flow.glow.LevelSpec` has it; tuples are (time, mel)."""
     return ConfigDict(
         {
@@ -32,8 +32,8 @@ def get_config() -> Config:
             },
             "frontend": {
                 "sample_rate": 16000,  # Hz
-                "n_fft": 1024,  # samples
-                "hop_length": 512,  # samples
+                "n_fft": 16384,  # samples
+                "hop_length": 4096,  # samples
                 "n_mels": 128,
             },
             "model": {
@@ -43,7 +43,7 @@ def get_config() -> Config:
             "train": {
                 "steps": 700,
                 "batch_size": 16,  # patches
-                "patch_length": 64,  # frames
+                "patch_length": 32,  # frames
                 "objective": {
                     "name": "nll",  # nll, contrast or outlier
                     "weight": 1.0,  # of what contrast and outlier add to the NLL
@@ -61,7 +61,7 @@ def get_config() -> Config:
             },
             "score": {
                 "rule": "mean",  # which column of scores.csv is `score`
-                "hop": 32,  # frames between the patches that cover a clip
+                "hop": 16,  # frames between the patches that cover a clip
                 "batch_size": 64,  # patches
             },
         }

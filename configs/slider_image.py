@@ -15,6 +15,6 @@ def get_config() -> Config:
     config = default.get_config()
     level = default.level(squeeze=(2, 2), steps=12, width=256, kernel=(3, 3))
     config.model.levels = (level, level, level)
-    config.train.update({"patch_length": 32, "batch_size": 64, "steps": 10000, "eval_every": 500})
-    config.score.hop = 16
+    config.frontend.update({"n_fft": 1024, "hop_length": 512})
+    config.train.update({"batch_size": 64, "steps": 10000, "eval_every": 500})
     return config

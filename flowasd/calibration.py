@@ -5,6 +5,7 @@ how far from them the score of a clip lies that was not trained on.
 """
 
 import io
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -19,7 +20,7 @@ from flowasd.files import write_bytes
 from flowasd.scoring import RULES, MachineNLL
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-JOINED = ("mean", "std", "spectrum")  # by `combined`
+JOINED = ("mean", "spectrum")  # by `combined`: how likely the frames are, and whose clip it is
 SCORES = (*RULES, "typicality", "profile", "ratio", "spectrum", "combined")
 FOLDS = 5  # of the training clips: statistics flatter the clips that they were fitted on
 SPREAD_FLOOR = 1e-6  # what never moves (the ratio where there is one ID) has no spread of its own
@@ -38,9 +39,9 @@ class Clips(NamedTuple):
 
     def where(self, wanted: Bool[np.ndarray, " clip"]) -> "Clips":
         """The clips that are wanted."""
-        chosen = np.flatnonzero(wanted)
-        pick = [[values[i] for i in chosen] for values in (self.log_mels, self.nlls)]
-        return Clips(*pick, self.machine[chosen])
+        chosen = np.flatnonzero(wanted).tolist()
+        log_mels, nlls = ([values[i] for i in chosen] for values in (self.log_mels, self.nlls))
+        return Clips(log_mels, nlls, self.machine[chosen])
 
 
 class TiedGaussian(NamedTuple):
@@ -87,12 +88,14 @@ class Calibration(NamedTuple):
         normality: Statistics of the training clips.
         location: Where unseen normal clips of every ID lie by each of the `JOINED` rules.
         spread: How far they scatter.
+        floor: The lowest p-value that the number of normal clips can bear out.
     """
 
     step: int
     normality: Normality
     location: Float[np.ndarray, "machine joined"]
     spread: Float[np.ndarray, "machine joined"]
+    floor: float
 
 
 def calibrate(train: Clips, held_out: Clips, step: int) -> Calibration:
@@ -116,7 +119,8 @@ def calibrate(train: Clips, held_out: Clips, step: int) -> Calibration:
     unseen = _joined(scores_without_calibration(held_out, normality))
     z = (unseen - location[held_out.machine]) / spread[held_out.machine]
     factor = np.maximum(z.std(0), SPREAD_FLOOR)
-    return Calibration(step, normality, location + z.mean(0) * spread, spread * factor)
+    floor = 1 / (1 + len(train.machine))
+    return Calibration(step, normality, location + z.mean(0) * spread, spread * factor, floor)
 
 
 def fit_normality(clips: Clips) -> Normality:
@@ -138,7 +142,8 @@ def fit_tied_gaussian(
     mean = np.stack([features[machine == m].mean(0) for m in range(n_machines)])
     away = features - mean[machine]
     scale = np.maximum(away.std(0), SPREAD_FLOOR)
-    precision = LedoitWolf(assume_centered=True).fit(away / scale).get_precision()
+    covariance = LedoitWolf(assume_centered=True).fit(away / scale).covariance_
+    precision = np.linalg.pinv(covariance, hermitian=True)  # 0 where all clips are the same
     return TiedGaussian(mean / scale, scale, precision)
 
 
@@ -177,13 +182,15 @@ def clip_scores(clips: Clips, calibration: Calibration) -> dict[str, PerClip]:
     """Scores by every rule; the larger, the more anomalous.
 
     `combined` is minus the logarithm of the product of the p-values of the `JOINED` rules (Fisher's
-    method), each that of a normal distribution with the location and spread of normal clips.
+    method), each that of a normal distribution with the location and spread of normal clips. No
+    p-value counts as lower than `floor`, so that no rule alone outvotes the others by a tail
+    that nobody has seen.
     """
     if not clips.log_mels:
         return {rule: np.zeros(0) for rule in SCORES}
     scores = scores_without_calibration(clips, calibration.normality)
     z = (_joined(scores) - calibration.location[clips.machine]) / calibration.spread[clips.machine]
-    return scores | {"combined": -norm.logsf(z).sum(1)}
+    return scores | {"combined": -np.maximum(norm.logsf(z), math.log(calibration.floor)).sum(1)}
 
 
 def own(values: PerMachine, machine: Machine) -> PerClip:
@@ -234,7 +241,8 @@ def load_calibration(path: Path, step: int) -> Calibration:
             for name in ("profile", "spectrum")
         )
         normality = Normality(arrays["level"], profile, spectrum)
-        return Calibration(step, normality, arrays["location"], arrays["spread"])
+        floor = float(arrays["floor"])
+        return Calibration(step, normality, arrays["location"], arrays["spread"], floor)
 
 
 def _joined(scores: dict[str, PerClip]) -> Float[np.ndarray, "clip joined"]:

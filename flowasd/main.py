@@ -44,17 +44,16 @@ def main(argv: Sequence[str]) -> int:
 
         return score_to_csv(workdir(), INPUT.value, MACHINE_ID.value, OUTPUT.value, CONFIG.value)
     folder = Path(OUTPUT.value or workdir())
-    if MODE.value == "assess":
-        from flowasd import assess
-
-        print(assess.assess_to_csv(workdir(), folder, CONFIG.value))
-        return 0
-    from flowasd import evaluate, train
+    from flowasd import assess, evaluate, train
 
     if MODE.value == "train":
         if CONFIG.value is None:
             raise UserError("training needs a config, such as --config=configs/slider.py")
         train.train(CONFIG.value, workdir())
+    if MODE.value in ("train", "assess"):
+        print(assess.assess_to_csv(workdir(), folder, CONFIG.value))
+    if MODE.value == "assess":
+        return 0
     evaluation = evaluate.evaluate(workdir(), CONFIG.value)
     if MODE.value != "report":
         evaluate.write_results(folder, evaluation)

@@ -10,8 +10,6 @@ import numpy as np
 from jaxtyping import Float
 from sklearn.metrics import roc_auc_score
 
-RULE_WIDTH = 16  # of a rule's two columns in `table`: five rules and a 10-letter ID fill 100
-
 
 @dataclass(frozen=True)
 class Row:
@@ -86,27 +84,28 @@ def average(rows: Sequence[Row]) -> Row:
 
 
 def table(columns: Mapping[str, Sequence[Row]]) -> str:
-    """Returns a plain-text table in percent: a line an ID and an average, two columns a rule.
+    """Returns a plain-text table in percent: a line a rule, AUC and pAUC an ID and on average.
 
     Args:
-        columns: The rows of every score rule, by its name; all over the same IDs. A name is
-            cut to `RULE_WIDTH` letters.
+        columns: The rows of every score rule, by its name; all over the same IDs.
 
     Raises:
         ValueError: The rules' rows are empty or not over the same IDs.
     """
-    lines = list(zip(*([*rows, average(rows)] for rows in columns.values()), strict=True))
-    if any(len({row.machine_id for row in line}) > 1 for line in lines):
+    lines = {rule: [*rows, average(rows)] for rule, rows in columns.items()}
+    ids, *others = ([row.machine_id for row in line] for line in lines.values())
+    if any(other != ids for other in others):
         raise ValueError(f"these rules cover different machine IDs: {', '.join(columns)}")
-    names = [line[0].machine_id for line in lines]
-    cells = [[f"{100 * row.auc:.1f}  {100 * row.pauc:6.1f}" for row in line] for line in lines]
     grid = [
-        ("", [rule[:RULE_WIDTH] for rule in columns]),
-        ("", ["AUC    pAUC"] * len(columns)),
-        *zip(names, cells, strict=True),
+        ("", ids),
+        ("", ["AUC  pAUC"] * len(ids)),
+        *(
+            (rule, [f"{100 * row.auc:.1f} {100 * row.pauc:5.1f}" for row in line])
+            for rule, line in lines.items()
+        ),
     ]
-    margin = max(map(len, names))
+    margin = max(map(len, columns))
     return "\n".join(
-        "  ".join([f"{name:<{margin}}", *(f"{cell:>{RULE_WIDTH}}" for cell in line)])
-        for name, line in grid
+        "    ".join([f"{name:<{margin}}", *(f"{cell:>11}" for cell in cells)])
+        for name, cells in grid
     )

@@ -1,12 +1,13 @@
 import csv
+from itertools import product
 
 import numpy as np
 import pytest
 
-from flowasd.assess import SEVERITIES, assess, assess_to_csv
+from flowasd.assess import OTHER_ID, SEVERITIES, Estimate, assess, assess_to_csv, expected
+from flowasd.calibration import SCORES
 from flowasd.data.faults import FAULTS, SAMPLE_RATE
 from flowasd.detector import Detector
-from flowasd.scoring import RULES
 from tests.test_main import flowasd
 
 # The largest level of what a fault adds, in dB relative to the recording.
@@ -66,12 +67,26 @@ def test_short_and_silent_recordings_are_no_trouble(name, length):
 
 def test_every_rule_fault_and_severity_is_estimated(run):
     estimates = assess(Detector.load(run))
-    assert len(estimates) == len(FAULTS) * len(SEVERITIES) * len(RULES)
+    faults = {(fault, severity, rule) for fault, severity, rule, _, _ in estimates}
+    assert len(faults) == len(estimates)
+    other_id = {(OTHER_ID, 1.0, rule) for rule in SCORES}
+    assert faults == {*product(FAULTS, SEVERITIES, SCORES)} | other_id
     assert all(0 <= estimate.auc <= 1 for estimate in estimates)
     # Noise as loud as the recording itself must be easier to tell than noise 20 dB below it.
-    hiss = {e.severity: e.auc for e in estimates if (e.fault, e.rule) == ("hiss", "mean")}
+    hiss = {e.severity: e.auc for e in estimates if (e.stand_in, e.rule) == ("hiss", "mean")}
     assert hiss[1.0] >= hiss[0.2]
     assert hiss[1.0] > 0.9
+
+
+def test_rules_go_by_the_mean_over_the_faults_alone():
+    estimates = [
+        Estimate(stand_in, severity, rule, auc + 0.01 * i, 0.5)
+        for i, rule in enumerate(SCORES)
+        for stand_in, severity, auc in (("hiss", 0.2, 0.5), ("tones", 1.0, 0.8), (OTHER_ID, 1, 0))
+    ]
+    assert expected(estimates) == pytest.approx(
+        {rule: 0.65 + 0.01 * i for i, rule in enumerate(SCORES)}
+    )
 
 
 def test_the_assessment_is_written_and_says_simulated(run, tmp_path):
@@ -79,8 +94,8 @@ def test_the_assessment_is_written_and_says_simulated(run, tmp_path):
     assert "SIMULATED" in text
     with (tmp_path / "results" / "assess.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert rows[0].keys() == {"fault", "severity", "rule", "auc", "pauc"}
-    assert {row["fault"] for row in rows} == set(FAULTS)
+    assert rows[0].keys() == {"stand_in", "severity", "rule", "auc", "pauc"}
+    assert {row["stand_in"] for row in rows} == {*FAULTS, OTHER_ID}
 
 
 def test_assess_from_the_command_line(run, tmp_path):

@@ -47,7 +47,9 @@ def test_score_mode_gives_the_scores_of_the_evaluation(evaluated, test_clips, tm
     scores = {row[0].split("/")[-1]: float(row[2]) for row in rows}
     header, *rows = read_csv(evaluated / "results" / "scores.csv")
     assert header[:4] == ["path", "machine_id", "label", "score"]
-    assert header[4:] == ["mean", "std", "max", "p75", "top10", "data"]
+    assert header[4:9] == ["mean", "std", "max", "p75", "top10"]
+    assert header[9:] == ["typicality", "profile", "ratio", "spectrum", "combined", "data"]
+    assert np.isfinite([[float(score) for score in row[3:-1]] for row in rows]).all()
     expected = {row[0].split("/")[-1]: float(row[3]) for row in rows}
     assert scores.keys() == expected.keys()
     for name in scores:
@@ -124,10 +126,21 @@ def test_workdir_without_checkpoint_is_an_error(tmp_path):
         Detector.load(tmp_path)
 
 
+def test_run_that_has_not_ended_does_not_score(evaluated, test_clips, tmp_path):
+    copy = tmp_path / "run"
+    shutil.copytree(evaluated, copy)
+    (copy / "calibration.npz").unlink()
+    with pytest.raises(UserError, match=r"calibration\.npz is not there for step 20"):
+        Detector.load(copy)
+    with pytest.raises(UserError, match="no calibration"):
+        list(Detector.restore(copy).score(test_clips[:1]))
+
+
 def test_scoring_reads_the_model_alone(evaluated, test_clips, tmp_path):
     """Neither optimiser nor config file is needed."""
     copy = tmp_path / "run"
     shutil.copytree(evaluated / "checkpoints", copy / "checkpoints")
+    shutil.copy(evaluated / "calibration.npz", copy)
     for trainer in copy.glob("checkpoints/*/trainer"):
         shutil.rmtree(trainer)
     (before,) = Detector.load(evaluated).score(test_clips[:1])

@@ -32,6 +32,9 @@ BIJECTIONS = {
     "coupling_5x1": lambda rngs: coupling(rngs, (5, 1)),
     "step": lambda rngs: Step(SPEC, rngs=rngs, **SIZES),
     "level": lambda rngs: Level(SPEC, mel=MEL, channels=2 * CHANNEL, embed=EMBED, rngs=rngs),
+    "level_unconditional": lambda rngs: Level(
+        SPEC._replace(conditional=False), mel=MEL, channels=2 * CHANNEL, embed=EMBED, rngs=rngs
+    ),
 }
 
 
@@ -106,6 +109,28 @@ def test_condition_changes_the_map(name, x, condition):
     assert np.abs(log_det - other_log_det).max() > 1e-3
 
 
+def test_unconditional_level_does_not_look_at_the_condition(x, condition):
+    level = randomise(BIJECTIONS["level_unconditional"](nnx.Rngs(0)))
+    for one, other in zip(
+        level.forward(x, condition), level.forward(x, condition + 1), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_coupling_without_embedding_is_one_with_the_condition_at_zero(x, condition):
+    sizes = {"mel": MEL, "width": 8, "kernel": (3, 3)}
+    without = ConditionalCoupling(CHANNEL, embed=0, rngs=nnx.Rngs(0), **sizes)
+    fresh = ConditionalCoupling(CHANNEL, embed=EMBED, rngs=nnx.Rngs(0), **sizes)
+    scatter = 0.1 * jax.random.normal(jax.random.key(0), without.net.scatter.shape)
+    for flow in (without, fresh):
+        flow.net.scatter[...] = scatter.astype(np.float32)
+    y, log_det = without.forward(x, condition[:, :0])
+    assert np.abs(y - x).max() > 0.01
+    for expected in (fresh.forward(x, condition), fresh.forward(x, 0 * condition)):
+        np.testing.assert_allclose(y, expected[0], atol=1e-9)
+        np.testing.assert_allclose(log_det, expected[1], atol=1e-9)
+
+
 def test_coupling_is_the_convolution_it_stands_for(x, condition):
     """The network against `lax.conv` with the same weights."""
     net = randomise(coupling(nnx.Rngs(0), (3, 3))).net
@@ -176,6 +201,51 @@ def test_glow_inverts(glow, patches):
 def test_machine_changes_the_density(glow, patches):
     own = glow.log_prob(patches, MACHINE)
     assert np.abs(own - glow.log_prob(patches, 1 - MACHINE)).min() > 0.1
+
+
+@pytest.mark.parametrize(
+    "conditional", [(True, True), (False, True), (False, False)], ids=["own", "mixed", "shared"]
+)
+def test_every_machine_is_each_machine(conditional, patches):
+    levels = [LevelSpec((2, 2), 2, 16, (3, 3), seen) for seen in conditional]
+    flow = randomise(Glow(levels, n_mels=8, n_machines=3, embed=4, rngs=nnx.Rngs(0)))
+    every, log_prob_frames = flow.log_prob_machines(patches), jax.jit(flow.log_prob_frames)
+    assert every.shape == (3, 16, 3)
+    assert np.abs(np.diff(every)).min(2).max() > 0.1
+    for machine in range(3):
+        alone = log_prob_frames(patches, jnp.full(3, machine))
+        np.testing.assert_allclose(every[..., machine], alone, rtol=1e-9)
+
+
+def test_machines_of_one_base_and_shared_levels_are_the_same(patches):
+    levels = [LevelSpec((1, 8), 2, 16, (5, 1), conditional=False)]
+    flow = randomise(Glow(levels, n_mels=8, n_machines=3, embed=4, rngs=nnx.Rngs(0)))
+    own = flow.log_prob_machines(patches)
+    assert np.abs(own[..., 1:] - own[..., :1]).max() > 0.1  # by their bases
+    flow.bases[0].weight[...] *= 0
+    same = flow.log_prob_machines(patches)
+    np.testing.assert_array_equal(same[..., 1:], same[..., :1].repeat(2, -1))
+
+
+def test_fresh_flow_is_the_same_for_all_machines(patches):
+    flow = Glow(SHAPES["mel"], n_mels=8, n_machines=2, embed=4, rngs=nnx.Rngs(0))
+    one, other = jnp.moveaxis(flow.log_prob_machines(patches), -1, 0)
+    np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(("conditional", "least", "most"), [(False, 1.0, 1.3), (True, 3.0, 4.0)])
+def test_shared_levels_run_once_however_many_machines(conditional, least, most):
+    """By XLA's count of floating-point operations for four machines and for one."""
+    x = jnp.zeros((2, 16, 32, 1))
+
+    def flops(n_machines):
+        levels = [LevelSpec((1, 32), 2, 64, (3, 1), conditional)]
+        flow = Glow(levels, n_mels=32, n_machines=n_machines, embed=4, rngs=nnx.Rngs(0))
+        cost = jax.jit(flow.log_prob_machines).lower(x).cost_analysis()
+        assert cost is not None
+        return cost["flops"]
+
+    assert least <= flops(4) / flops(1) <= most
 
 
 def test_initialisation_whitens_every_channel(patches):

@@ -1,9 +1,12 @@
 """Metrics against hand-counted pairs, McClish's formula in numpy, and chance."""
 
+import re
+
 import numpy as np
 import pytest
 
 from flowasd import metrics
+from flowasd.calibration import SCORES
 from flowasd.metrics import Row
 
 
@@ -112,20 +115,24 @@ def test_table_content():
         }
     )
     assert [line.split() for line in text.splitlines()] == [
-        ["mean", "std"],
-        ["AUC", "pAUC", "AUC", "pAUC"],
-        ["id_00", "90.0", "60.0", "100.0", "100.0"],
-        ["id_02", "80.0", "50.0", "50.0", "12.3"],
-        ["Average", "85.0", "55.0", "75.0", "56.2"],
+        ["id_00", "id_02", "Average"],
+        ["AUC", "pAUC", "AUC", "pAUC", "AUC", "pAUC"],
+        ["mean", "90.0", "60.0", "80.0", "50.0", "85.0", "55.0"],
+        ["std", "100.0", "100.0", "50.0", "12.3", "75.0", "56.2"],
     ]
 
 
 def test_table_fits_and_lines_up():
-    rows = [Row("section_00", 1.0, 1.0), Row("section_01", 0.05, 0.007)]
-    rules = ["mean", "std", "quantile_density_of_the_clip", "max", "ratio"]
-    lines = metrics.table(dict.fromkeys(rules, rows)).splitlines()
+    """Every rule, and five IDs from the best to the worst."""
+    rows = [Row(f"section_{i:02}", 1 - 0.2 * i, 1 - 0.23 * i) for i in range(5)]
+    lines = metrics.table(dict.fromkeys(SCORES, rows)).splitlines()
+    assert len(lines) == 2 + len(SCORES)
     assert len({len(line) for line in lines}) == 1
     assert len(lines[0]) <= 100
+    ids, *others = [[word.end() for word in re.finditer(r"\S+", line)] for line in lines]
+    for ends in others:
+        assert ends[-12:] == others[0]  # two figures an ID, below their headings
+        assert ends[-11::2] == ids
 
 
 def test_table_refuses_what_cannot_be_shown():
@@ -133,3 +140,5 @@ def test_table_refuses_what_cannot_be_shown():
         metrics.table({"mean": []})
     with pytest.raises(ValueError, match="different machine IDs"):
         metrics.table({"mean": [Row("a", 1.0, 1.0)], "std": [Row("b", 1.0, 1.0)]})
+    with pytest.raises(ValueError, match="different machine IDs"):
+        metrics.table({"mean": [Row("a", 1.0, 1.0)] * 2, "std": [Row("a", 1.0, 1.0)]})

@@ -1,4 +1,5 @@
 import json
+import shutil
 from contextlib import closing
 
 import jax
@@ -10,9 +11,11 @@ import soundfile
 from configs import smoke
 from flowasd import train
 from flowasd.bank import Features
+from flowasd.calibration import load_calibration, save_calibration
 from flowasd.checkpoint import Checkpoints
 from flowasd.detector import Detector
 from flowasd.errors import UserError
+from flowasd.evaluate import evaluate
 from flowasd.frontend import Standardisation
 from flowasd.metric_log import read_metrics
 
@@ -56,12 +59,31 @@ def test_resumed_run_ends_with_the_bits_of_an_uninterrupted_one(run, tmp_path, m
         np.testing.assert_array_equal(resumed, whole)
     for resumed, whole in zip(read_metrics(tmp_path), read_metrics(run), strict=True):
         assert {**resumed, "seconds": 0} == {**whole, "seconds": 0}
+    with (
+        np.load(tmp_path / "calibration.npz") as resumed,
+        np.load(run / "calibration.npz") as whole,
+    ):
+        assert set(resumed) == set(whole)
+        for name in whole:
+            np.testing.assert_array_equal(resumed[name], whole[name])
 
 
 def test_finished_run_started_again_does_nothing(run):
-    before = read_metrics(run)
+    before = read_metrics(run), (run / "calibration.npz").stat().st_mtime_ns
     train.train(smoke.get_config(), run)
-    assert read_metrics(run) == before
+    assert (read_metrics(run), (run / "calibration.npz").stat().st_mtime_ns) == before
+
+
+def test_run_that_was_cut_off_before_its_calibration_makes_it_up(run, tmp_path):
+    """Neither none at all nor that of another checkpoint will do."""
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    expected = load_calibration(run / "calibration.npz", smoke.get_config().train.steps)
+    save_calibration(copy / "calibration.npz", expected._replace(step=10, location=np.zeros(0)))
+    train.train(smoke.get_config(), copy)
+    made_up = load_calibration(copy / "calibration.npz", expected.step)
+    for new, old in zip(jax.tree.leaves(made_up), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_array_equal(new, old)
 
 
 def test_other_config_is_refused_with_the_keys_named(run):
@@ -122,8 +144,8 @@ def test_splits_are_recorded(run):
 
 def test_image_shape_trains(tmp_path):
     config = smoke.get_config()
-    level = {"squeeze": (2, 2), "steps": 1, "width": 8, "kernel": (3, 3)}
-    config.model.levels = (level, level, level)
+    level = {"squeeze": (2, 2), "steps": 1, "width": 8, "kernel": (3, 3), "conditional": True}
+    config.model.levels = ({**level, "conditional": False}, level, level)
     config.score.hop = 8
     config.train.update({"patch_length": 16, "batch_size": 4, "steps": 10, "eval_every": 10})
     train.train(config, tmp_path)
@@ -155,16 +177,15 @@ def test_logged_validation_nll_is_that_of_the_restored_detector(run):
     detector = Detector.load(run)
     source = train.open_source(detector.config.data, detector.config.seed)
     clips = source.splits["validation"]
-    total, count = 0.0, 0
+    stft = {key: detector.config.frontend[key] for key in ("n_fft", "hop_length", "n_mels")}
+    length, total, count = detector.config.train.patch_length, 0.0, 0
     for clip in clips:
         samples, _ = soundfile.read(clip.path, dtype="float32")
-        log_mel = librosa.feature.melspectrogram(
-            y=samples, sr=16000, n_fft=1024, hop_length=512, n_mels=128, pad_mode="constant"
-        )
+        log_mel = librosa.feature.melspectrogram(y=samples, sr=16000, pad_mode="constant", **stft)
         x = 10 * np.log10(np.maximum(log_mel, 1e-10)).T - detector.statistics.mean
         x = x / detector.statistics.std
-        starts = [*range(0, len(x) - 64, 64), len(x) - 64]
-        patches = jax.numpy.asarray(np.stack([x[start : start + 64] for start in starts]))
+        starts = [*range(0, len(x) - length, length), len(x) - length]
+        patches = jax.numpy.asarray(np.stack([x[start : start + length] for start in starts]))
         machine = detector.machine_ids.index(clip.machine_id)
         log_prob = detector.flow.log_prob(patches[..., None], jax.numpy.full(len(starts), machine))
         total, count = total - float(log_prob.sum()), count + patches.size
@@ -194,5 +215,18 @@ def test_silent_bands_train_to_what_they_validate_to(tmp_path):
     statistics = Standardisation(np.zeros(128, np.float32), np.ones(128, np.float32))
     bank = train.make_bank(Features(frames, lengths), np.zeros(6, np.int32), statistics)
     graph, state = train.initial_state(config, bank, 1)
-    _, loss = train.train_step(state, bank, graph=graph, config=config.train)
-    assert loss < 3
+    _, means = train.train_step(state, bank, graph=graph, config=config.train)
+    assert means["train_nll"] == means["train_loss"] < 3
+
+
+@pytest.mark.parametrize("name", ["contrast", "outlier"])
+def test_other_objectives_train_the_ids_apart(name, tmp_path):
+    """The NLL is logged beside the loss, and clips fit their own ID better than others."""
+    config = smoke.get_config()
+    config.model.levels[0].conditional = False
+    config.train.objective.update({"name": name, "warmup_steps": 10, "weight": 4.0})
+    config.train.learning_rate = 3e-3
+    train.train(config, tmp_path)
+    assert read_metrics(tmp_path)[-1]["train_loss"] > read_metrics(tmp_path)[-1]["train_nll"]
+    results = evaluate(tmp_path).clips
+    assert np.mean([clip.scores["ratio"] for clip in results if clip.label == 0]) < 0

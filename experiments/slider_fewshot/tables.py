@@ -1,6 +1,8 @@
 """Tables of many runs: means over folds, then mean and spread over seeds."""
 
+import csv
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +18,23 @@ class Figure(NamedTuple):
     machine_id: str
     auc: float
     pauc: float
+
+
+def figures_of(summary: dict, name: str, fold: int, seed: int) -> list[Figure]:
+    """Every figure of a run's summary."""
+    return [
+        Figure(name, fold, seed, rule, machine_id, row["auc"], row["pauc"])
+        for rule, rows in summary["metrics"].items()
+        for machine_id, row in rows.items()
+    ]
+
+
+def write_figures(path: Path, figures: Iterable[Figure]) -> None:
+    """Writes a row a figure."""
+    with path.open("w", newline="") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(Figure._fields)
+        rows.writerows(figures)
 
 
 def spread(figures: Iterable[Figure], metric: str) -> str:

@@ -49,10 +49,10 @@ class CouplingNet(nnx.Module):
         he = nnx.initializers.he_normal()
         self.gather = nnx.Param(he(rngs.params(), (taps * inputs, width)))
         self.gather_bias = nnx.Param(jnp.zeros((mel, width)))
-        self.gather_condition = nnx.Param(jnp.zeros((embed, width)))
+        self.gather_condition = nnx.Param(jnp.zeros((embed, width))) if embed else None
         self.middle = nnx.Param(he(rngs.params(), (width, width)))
         self.middle_bias = nnx.Param(jnp.zeros((mel, width)))
-        self.middle_condition = nnx.Param(jnp.zeros((embed, width)))
+        self.middle_condition = nnx.Param(jnp.zeros((embed, width))) if embed else None
         self.scatter = nnx.Param(jnp.zeros((width, taps * outputs)))
         self.scatter_bias = nnx.Param(jnp.zeros((mel, outputs)))
 
@@ -65,10 +65,14 @@ class CouplingNet(nnx.Module):
         self, x: Float[Array, "batch time mel channel"], condition: Float[Array, "batch embed"]
     ) -> Float[Array, "batch time mel out"]:
         """Returns the network's output at every position."""
-        bias = self.gather_bias[...] + (condition @ self.gather_condition[...])[:, None, None]
+
+        def from_condition(weight: nnx.Param | None) -> Array | float:
+            return 0.0 if weight is None else (condition @ weight[...])[:, None, None]
+
+        bias = self.gather_bias[...] + from_condition(self.gather_condition)
         taps = jnp.concatenate([shifted(x, *offset) for offset in self._offsets()], -1)
         hidden = jax.nn.relu(taps @ self.gather[...] + bias)
-        bias = self.middle_bias[...] + (condition @ self.middle_condition[...])[:, None, None]
+        bias = self.middle_bias[...] + from_condition(self.middle_condition)
         hidden = jax.nn.relu(hidden @ self.middle[...] + bias)
         products = jnp.split(hidden @ self.scatter[...], len(self._offsets()), -1)
         moved = (shifted(p, *offset) for p, offset in zip(products, self._offsets(), strict=True))
