@@ -118,7 +118,7 @@ def calibrate(train: Clips, held_out: Clips, step: int) -> Calibration:
     spread = np.maximum(spread, SPREAD_FLOOR)
     unseen = _joined(scores_without_calibration(held_out, normality))
     z = (unseen - location[held_out.machine]) / spread[held_out.machine]
-    factor = np.maximum(z.std(0), SPREAD_FLOOR)
+    factor = np.maximum(z.std(0), 1.0)  # few clips may lie close together by chance
     floor = 1 / (1 + len(train.machine))
     return Calibration(step, normality, location + z.mean(0) * spread, spread * factor, floor)
 
@@ -163,8 +163,8 @@ def scores_without_calibration(clips: Clips, normality: Normality) -> dict[str, 
 
     `typicality` is the mean distance of the frame NLLs from their normal level, `profile` the NLL
     of their quantiles. `ratio` is the mean NLL under a clip's own ID less that under the best
-    other one, `spectrum` the NLL of the log-mel's quantiles less its mean over all IDs; where there
-    is one ID, both are 0.
+    other one, `spectrum` the NLL of the log-mel's quantiles less its mean over all IDs: how far the
+    clip has moved from its own machine towards the others. Where there is one ID, both are 0.
     """
     own_nlls = [nll[:, m] for nll, m in zip(clips.nlls, clips.machine, strict=True)]
     level = normality.level[clips.machine]

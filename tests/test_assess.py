@@ -4,7 +4,16 @@ from itertools import product
 import numpy as np
 import pytest
 
-from flowasd.assess import OTHER_ID, SEVERITIES, Estimate, assess, assess_to_csv, expected
+from flowasd.assess import (
+    BLEND,
+    SEVERITIES,
+    Estimate,
+    Recordings,
+    assess,
+    assess_to_csv,
+    blended,
+    expected,
+)
 from flowasd.calibration import SCORES
 from flowasd.data.faults import FAULTS, SAMPLE_RATE
 from flowasd.detector import Detector
@@ -67,10 +76,9 @@ def test_short_and_silent_recordings_are_no_trouble(name, length):
 
 def test_every_rule_fault_and_severity_is_estimated(run):
     estimates = assess(Detector.load(run))
-    faults = {(fault, severity, rule) for fault, severity, rule, _, _ in estimates}
-    assert len(faults) == len(estimates)
-    other_id = {(OTHER_ID, 1.0, rule) for rule in SCORES}
-    assert faults == {*product(FAULTS, SEVERITIES, SCORES)} | other_id
+    cases = {(stand_in, severity, rule) for stand_in, severity, rule, _, _ in estimates}
+    assert len(cases) == len(estimates)
+    assert cases == {*product([*FAULTS, BLEND], SEVERITIES, SCORES)}
     assert all(0 <= estimate.auc <= 1 for estimate in estimates)
     # Noise as loud as the recording itself must be easier to tell than noise 20 dB below it.
     hiss = {e.severity: e.auc for e in estimates if (e.stand_in, e.rule) == ("hiss", "mean")}
@@ -78,15 +86,30 @@ def test_every_rule_fault_and_severity_is_estimated(run):
     assert hiss[1.0] > 0.9
 
 
-def test_rules_go_by_the_mean_over_the_faults_alone():
+def test_a_blend_has_the_share_of_the_others_power_that_is_said():
+    rng = np.random.default_rng(0)
+    normal = Recordings([rng.normal(size=40000) for _ in range(4)], ["a", "a", "b", "c"])
+    for severity in SEVERITIES:
+        blend = blended(normal, severity)
+        assert blend.ids == ["a", "a", "a", "a", "b", "b", "c", "c"]
+        own = [normal.samples[i] for i in (0, 0, 1, 1, 2, 2, 3, 3)]
+        for mixed, samples in zip(blend.samples, own, strict=True):
+            share = np.dot(mixed, samples) / np.dot(samples, samples)
+            assert share**2 == pytest.approx(1 - severity, abs=0.03)
+            assert rms(mixed) == pytest.approx(1, abs=0.03)
+
+
+def test_what_to_expect_is_the_mean_over_the_blend_and_over_the_faults_where_there_is_one_id():
+    cases = (("hiss", 0.2, 0.5), ("tones", 1.0, 0.8), (BLEND, 0.2, 0.1), (BLEND, 1.0, 0.3))
     estimates = [
         Estimate(stand_in, severity, rule, auc + 0.01 * i, 0.5)
         for i, rule in enumerate(SCORES)
-        for stand_in, severity, auc in (("hiss", 0.2, 0.5), ("tones", 1.0, 0.8), (OTHER_ID, 1, 0))
+        for stand_in, severity, auc in cases
     ]
-    assert expected(estimates) == pytest.approx(
-        {rule: 0.65 + 0.01 * i for i, rule in enumerate(SCORES)}
-    )
+    steps = 0.01 * np.arange(len(SCORES))
+    np.testing.assert_allclose([*expected(estimates).values()], 0.2 + steps)
+    faults = [e for e in estimates if e.stand_in != BLEND]
+    np.testing.assert_allclose([*expected(faults).values()], 0.65 + steps)
 
 
 def test_the_assessment_is_written_and_says_simulated(run, tmp_path):
