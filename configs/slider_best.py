@@ -1,6 +1,6 @@
 """The best detector: a flow trained to tell the machine IDs apart, and one rule for all of them.
 
-    python -m flowasd.main --config=configs/slider_best.py --config.data.root=DIR
+python -m flowasd.main --config=configs/slider_best.py --config.data.root=DIR
 
 """
 

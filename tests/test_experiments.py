@@ -1,8 +1,11 @@
 import numpy as np
 import pytest
 
+from experiments.ablations.variants import VARIANTS, variant
+from experiments.assess.ranking import Detector, by_detector, rank_correlation, ranking_table
 from experiments.slider_fewshot.folds import FOLDS, lay_out_fold
 from experiments.slider_fewshot.tables import Figure, by_fold, by_machine, spread
+from flowasd.config import check_config
 
 IDS = ("00", "02")
 
@@ -64,3 +67,29 @@ def test_tables_have_a_column_an_id_and_a_fold():
     assert by_fold(figures()).splitlines()[2] == (
         "| slider | mean | 70.0 ± 14.1 / 50.0 ± 0.0 | 90.0 ± 0.0 / 50.0 ± 0.0 |"
     )
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_every_variant_can_be_run(name):
+    check_config(variant(name))
+
+
+def test_detectors_are_ranked_by_means_over_their_folds():
+    aucs = {"a": (0.6, 0.8), "b": (0.9, 0.9), "c": (0.5, 0.6)}
+    says = {"a": (1.0, 2.0), "b": (2.0, 4.0), "c": (1.0, 1.2)}
+    folds = [
+        Detector(name, "mean", aucs[name][fold], {"good": says[name][fold], "bad": -aucs[name][0]})
+        for name in aucs
+        for fold in range(2)
+    ]
+    detectors = by_detector(folds)
+    assert [(d.variant, round(d.auc, 6)) for d in detectors] == [
+        ("a", 0.7),
+        ("b", 0.9),
+        ("c", 0.55),
+    ]
+    assert rank_correlation(detectors, "good") == pytest.approx(1)
+    assert rank_correlation(detectors, "bad") == pytest.approx(-1)
+    _, _, good, bad, *_ = ranking_table(detectors).splitlines()
+    assert good == "| good | 1.00 | 1.00 | – | b, `mean` | 90.0 | 0.0 |"
+    assert bad == "| bad | -1.00 | -1.00 | – | c, `mean` | 55.0 | 35.0 |"

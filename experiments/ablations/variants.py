@@ -19,6 +19,8 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "contrast, temperature 0.5": CONTRAST | {"train.objective.temperature": 0.5},
     "contrast, temperature 0.2, weight 3": CONTRAST
     | {"train.objective.temperature": 0.2, "train.objective.weight": 3.0},
+    "contrast, temperature 0.2, noise 0.03": CONTRAST
+    | {"train.objective.temperature": 0.2, "train.noise": 0.03},
     "contrast, all steps see the ID": {"train.objective.name": "contrast", "level.width": 64},
     "outlier": SHARED | {"train.objective.name": "outlier"},
     # Front-end
@@ -39,6 +41,7 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "kernel 9": {"level.kernel": (9, 1)},
     "4 steps of flow": {"level.steps": 4},
     # Training
+    "noise 0.01": {"train.noise": 0.01},
     "noise 0.03": {"train.noise": 0.03},
     "noise 0.3": {"train.noise": 0.3},
     "1400 updates": {"train.steps": 1400},
