@@ -51,7 +51,7 @@ def get_config() -> Config:
                     "temperature": 0.05,  # contrast: nats per dimension
                     "margin": 0.1,  # outlier: nats per dimension
                 },
-                "noise": 0.1,  # standard deviation, in those of the training set
+                "noise": 0.03,  # standard deviation, in those of the training set
                 "learning_rate": 1e-3,
                 "warmup_steps": 100,
                 "weight_decay": 0.0,

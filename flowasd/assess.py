@@ -4,6 +4,7 @@ Stand-ins for the anomalies that nobody has recorded: faults put into the held-o
 machines' clips blended into them. Test clips are not looked at.
 """
 
+import csv
 import math
 from collections.abc import Sequence
 from itertools import product
@@ -21,6 +22,7 @@ from flowasd.data.audio import read_audio
 from flowasd.data.faults import FAULTS, SAMPLE_RATE
 from flowasd.data.source import open_source
 from flowasd.detector import Detector
+from flowasd.errors import UserError
 from flowasd.files import write_csv
 from flowasd.frontend import log_mel_batch
 from flowasd.typing import Config
@@ -141,6 +143,29 @@ def assess_to_csv(workdir: Path, folder: Path, config: Config | None = None) -> 
     heading = f"Stand-ins for anomalies among held-out normal clips, {detector.kind} recordings"
     table = describe(estimates, detector.config.score.rule)
     return f"{heading}\n{table}\nAll rules: {path}"
+
+
+def read_estimates(path: Path) -> list[Estimate]:
+    """Reads what `assess_to_csv` wrote; none if there is no such file.
+
+    Raises:
+        UserError: If the file is damaged, or of a version with other rules or stand-ins.
+    """
+    if not path.exists():
+        return []
+    try:
+        header, *rows = csv.reader(path.read_text().splitlines())
+        estimates = [
+            Estimate(stand_in, float(severity), rule, float(auc), float(pauc))
+            for stand_in, severity, rule, auc, pauc in rows
+        ]
+    except (csv.Error, ValueError):
+        header, estimates = [], []
+    rules, stand_ins = {e.rule for e in estimates}, {e.stand_in for e in estimates}
+    known = rules == {*SCORES} and stand_ins <= {*FAULTS, BLEND}
+    if header != [*Estimate._fields] or not known:
+        raise UserError(f"{path} is damaged or of another version: run --mode=assess again")
+    return estimates
 
 
 def describe(estimates: Sequence[Estimate], rule: str) -> str:

@@ -130,7 +130,7 @@ def fit_normality(clips: Clips) -> Normality:
     level = np.array([mean_nll[clips.machine == m].mean() for m in range(n_machines)])
     densities = (
         fit_tied_gaussian(features, clips.machine, n_machines)
-        for features in (profile_features(clips), spectrum_features(clips))
+        for features in (profile_features(clips), spectrum_features(clips.log_mels))
     )
     return Normality(level, *densities)
 
@@ -153,9 +153,11 @@ def profile_features(clips: Clips) -> Float[np.ndarray, "clip quantile"]:
     return np.stack([np.quantile(nll, QUANTILES) for nll in own_nlls])
 
 
-def spectrum_features(clips: Clips) -> Float[np.ndarray, "clip feature"]:
-    """Quantiles over time of every mel band of every clip, in dB."""
-    return np.stack([np.quantile(clip, QUANTILES, axis=0).ravel() for clip in clips.log_mels])
+def spectrum_features(
+    log_mels: Sequence[Float[np.ndarray, "_ mel"]],
+) -> Float[np.ndarray, "clip feature"]:
+    """Quantiles over time of every mel band of every clip."""
+    return np.stack([np.quantile(log_mel, QUANTILES, axis=0).ravel() for log_mel in log_mels])
 
 
 def scores_without_calibration(clips: Clips, normality: Normality) -> dict[str, PerClip]:
@@ -169,7 +171,7 @@ def scores_without_calibration(clips: Clips, normality: Normality) -> dict[str, 
     own_nlls = [nll[:, m] for nll, m in zip(clips.nlls, clips.machine, strict=True)]
     level = normality.level[clips.machine]
     mean_nll = np.stack([nll.mean(0) for nll in clips.nlls])
-    spectrum = normality.spectrum.nll(spectrum_features(clips))
+    spectrum = normality.spectrum.nll(spectrum_features(clips.log_mels))
     return {name: np.array([rule(nll) for nll in own_nlls]) for name, rule in RULES.items()} | {
         "typicality": np.array([abs(n - at).mean() for n, at in zip(own_nlls, level, strict=True)]),
         "profile": own(normality.profile.nll(profile_features(clips)), clips.machine),

@@ -10,8 +10,10 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jaxtyping import Float
 
 from flowasd import metrics
+from flowasd.assess import Estimate, expected, read_estimates
 from flowasd.bank import source_features
 from flowasd.calibration import SCORES
 from flowasd.data.dcase import read_test_clips
@@ -23,6 +25,7 @@ from flowasd.report import Example, ScoredClip, write_report
 from flowasd.typing import Config
 from flowasd.workdir import check_splits
 
+ASSESSMENT = Path("results", "assess.csv")
 EXAMPLES = 3  # clips with the highest scores, shown in the report
 PACKAGES = ("flowasd", "jax", "flax", "optax", "orbax-checkpoint", "numpy", "scikit-learn")
 
@@ -36,6 +39,7 @@ class Evaluation(NamedTuple):
         examples: The clips with the highest scores.
         columns: AUC and pAUC by every rule, a row an ID; none without labels.
         summary: Every number, and how it came to be.
+        estimates: Of the run's assessment; none if there was none.
         hop_seconds: Time between two frames.
     """
 
@@ -44,6 +48,7 @@ class Evaluation(NamedTuple):
     examples: list[Example]
     columns: dict[str, list[metrics.Row]]
     summary: dict[str, Any]
+    estimates: list[Estimate]
     hop_seconds: float
 
 
@@ -57,7 +62,7 @@ def evaluate(workdir: Path, config: Config | None = None) -> Evaluation:
 
     Raises:
         UserError: If there is no checkpoint, the config is of another model, or the data cannot
-            be read or have machine IDs that the model has not seen.
+            be read or have machine IDs that the model has not seen, or the assessment is damaged.
     """
     detector = Detector.load(workdir, config)
     start = time.perf_counter()
@@ -85,6 +90,7 @@ def evaluate(workdir: Path, config: Config | None = None) -> Evaluation:
         ],
         columns=columns,
         summary=_summary(detector, source, clips, columns, times, read_metrics(workdir)),
+        estimates=read_estimates(workdir / ASSESSMENT),
         hop_seconds=settings.frontend.hop_length / settings.frontend.sample_rate,
     )
 
@@ -151,7 +157,7 @@ def write_results(folder: Path, evaluation: Evaluation) -> None:
     results.mkdir(parents=True, exist_ok=True)
     for stale in results.glob("anomaly_score_*.csv"):  # the evaluator counts these files
         stale.unlink()
-    clips, summary = evaluation.clips, evaluation.summary
+    clips, summary = evaluation.clips, _summary_with(_estimates(folder, evaluation), evaluation)
     rule, machine_type, data = summary["rule"], summary["machine_type"], _kind(summary)
     for machine_id in sorted({clip.machine_id for clip in clips}):
         rows = [(c.name, c.scores[rule]) for c in clips if c.machine_id == machine_id]
@@ -173,7 +179,8 @@ def write_results(folder: Path, evaluation: Evaluation) -> None:
 
 def write_evaluation_report(folder: Path, evaluation: Evaluation, workdir: Path) -> None:
     """Writes report.html into `folder`, about the run in `workdir`."""
-    summary = evaluation.summary
+    estimates = _estimates(folder, evaluation)
+    summary = _summary_with(estimates, evaluation)
     folder.mkdir(parents=True, exist_ok=True)
     write_report(
         folder / "report.html",
@@ -182,10 +189,35 @@ def write_evaluation_report(folder: Path, evaluation: Evaluation, workdir: Path)
         rule=summary["rule"],
         summary={key: value for key, value in summary.items() if key != "metrics"},
         history=read_metrics(workdir),
+        expected=summary.get("expected_auc", {}),
+        stand_ins=_severity_curves(estimates, summary["rule"]),
         clips=evaluation.clips,
         examples=evaluation.examples,
         hop_seconds=evaluation.hop_seconds,
     )
+
+
+def _estimates(folder: Path, evaluation: Evaluation) -> list[Estimate]:
+    """Those that were written into this folder, else the run's own."""
+    return read_estimates(folder / ASSESSMENT) or evaluation.estimates
+
+
+def _summary_with(estimates: Sequence[Estimate], evaluation: Evaluation) -> dict[str, Any]:
+    outlook = {"expected_auc": expected(estimates)} if estimates else {}
+    return evaluation.summary | outlook
+
+
+def _severity_curves(
+    estimates: Sequence[Estimate], rule: str
+) -> dict[str, Float[np.ndarray, "2 severity"]]:
+    """Severity and AUC by one rule, by stand-in."""
+    points = {
+        stand_in: [
+            (e.severity, e.auc) for e in estimates if (e.stand_in, e.rule) == (stand_in, rule)
+        ]
+        for stand_in in dict.fromkeys(e.stand_in for e in estimates)
+    }
+    return {stand_in: np.array(sorted(values)).T for stand_in, values in points.items()}
 
 
 def describe(evaluation: Evaluation) -> str:

@@ -1,10 +1,11 @@
 """The HTML of the report: one page without script or network, and the elements it is made of.
 
-Arguments that are called `text`, `heading`, `caption`, `note` or `rows` are plain and get escaped
-here; `html`, `svg` and `head` are HTML already.
+Arguments that are called `text`, `heading`, `caption`, `note`, `rows` or `mapping` are plain and
+get escaped here; `html`, `svg` and `head` are HTML already.
 """
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 
 CSS = """
@@ -38,8 +39,8 @@ th, td { padding: .3rem .7rem; text-align: right; border-bottom: 1px solid var(-
   white-space: nowrap; }
 th:first-child, .facts td { text-align: left; }
 thead th[colspan] { text-align: center; }
-.metrics col + col { background: var(--tint); }
-.metrics tbody tr:last-child > * { font-weight: 700; border-top: 2px solid var(--ink); }
+.metrics tbody tr:first-child { background: var(--tint); }
+.metrics td:nth-last-child(-n + 2) { font-weight: 700; }
 .facts { font-size: .85rem; }
 .facts th { font-weight: 400; color: var(--soft); }
 .facts td { white-space: normal; }
@@ -102,3 +103,26 @@ def table(rows: Iterable[Sequence[str]], *, head: str = "", css: str = "") -> st
         body += f"<tr><th>{escape(first)}</th>{cells}</tr>\n"
     inner = f'<table class="{css}">{head}<tbody>{body}</tbody></table>'
     return f'<div class="scroll">{inner}</div>'
+
+
+def facts(mapping: Mapping[str, object]) -> str:
+    """Returns a table with a row a value; nested keys are joined by dots."""
+    return table(_flatten(mapping), css="facts")
+
+
+def _flatten(mapping: Mapping[str, object], prefix: str = "") -> Iterator[list[str]]:
+    for key, value in mapping.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield [f"{prefix}{key}", _text(value)]
+
+
+def _text(value: object) -> str:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "–"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_text, value))
+    return str(value)

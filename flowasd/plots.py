@@ -91,6 +91,18 @@ def roc(curves: Mapping[str, tuple[Sequence[int], Sequence[float]]]) -> str:
 
 
 @matplotlib.rc_context(STYLE)
+def severity_curves(curves: Mapping[str, Float[np.ndarray, "2 severity"]]) -> str:
+    """Draws the AUC over the severity of each stand-in (rows: severity, AUC in [0, 1])."""
+    figure, axes = _axes(height=3.2)
+    axes.axhline(50, color=INK, alpha=0.4, linewidth=0.8, linestyle="--")
+    for name, (severity, auc) in curves.items():
+        axes.plot(severity, 100 * auc, linewidth=1, marker=".", label=name)
+    axes.set(xlabel="severity", ylabel="AUC, %")
+    _legend_above(axes)
+    return _svg(figure, "AUC over severity")
+
+
+@matplotlib.rc_context(STYLE)
 def example(
     log_mel: Float[np.ndarray, "time mel"],
     frame_nll: Float[np.ndarray, " time"],

@@ -1,7 +1,7 @@
 """The report of a run: one HTML file, pictures included, nothing from the network."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -53,6 +53,8 @@ def write_report(
     rule: str,
     summary: Mapping[str, object],
     history: Sequence[Mapping[str, float | int]],
+    expected: Mapping[str, float],
+    stand_ins: Mapping[str, Float[np.ndarray, "2 severity"]],
     clips: Sequence[ScoredClip],
     examples: Sequence[Example],
     hop_seconds: float,
@@ -66,6 +68,8 @@ def write_report(
         rule: The headline rule, a key of every clip's `scores`.
         summary: Facts of the run for the last table; nested keys are joined by dots.
         history: Logged steps in order: "step" with "train_nll" or "validation_nll" or both.
+        expected: AUC that stand-ins for anomalies promise, by every rule; none if not assessed.
+        stand_ins: AUC by the headline rule (rows: severity, AUC), by stand-in.
         clips: The scored clips, all by the same rules.
         examples: Clips to draw, about ten at most: each adds 160 kB, whatever its length.
         hop_seconds: Time from one frame to the next.
@@ -77,10 +81,11 @@ def write_report(
     sections = [
         _results(clips, rule),
         _training(history),
+        _without_labels(expected, stand_ins, rule),
         _histograms(clips, rule),
         _rocs(clips, rule),
         _examples(examples, hop_seconds),
-        page.section("Run", page.table(_flatten(summary), css="facts")),
+        page.section("Run", page.facts(summary)),
     ]
     text = page.page(title, simulated=simulated, html="".join(sections))
     write_text(path, text)
@@ -120,15 +125,15 @@ def _detection(
     left_out = {clip.machine_id for clip in clips} - {row.machine_id for row in columns[rule]}
     if left_out:
         note += f" Without normal or without anomalous clips: {', '.join(sorted(left_out))}."
-    names = "".join(f'<th colspan="2">{escape(name)}</th>' for name in columns)
+    lines = {name: [*rows, metrics.average(rows)] for name, rows in columns.items()}
+    ids = "".join(f'<th colspan="2">{escape(row.machine_id)}</th>' for row in lines[rule])
     head = (
-        f'<colgroup><col><col span="2"></colgroup><thead><tr><th>Machine ID</th>{names}</tr>'
-        f"<tr><th></th>{'<th>AUC</th><th>pAUC</th>' * len(columns)}</tr></thead>"
+        f"<thead><tr><th>Rule</th>{ids}</tr>"
+        f"<tr><th></th>{'<th>AUC</th><th>pAUC</th>' * len(lines[rule])}</tr></thead>"
     )
-    lines = zip(*([*rows, metrics.average(rows)] for rows in columns.values()), strict=True)
     cells = [
-        [line[0].machine_id, *(_percent(value) for row in line for value in (row.auc, row.pauc))]
-        for line in lines
+        [name, *(_percent(value) for row in line for value in (row.auc, row.pauc))]
+        for name, line in lines.items()
     ]
     table = page.table(cells, head=head, css="metrics") + page.paragraph(note, "soft")
     return page.paragraph(verdict, "verdict") + page.section("Detection", table)
@@ -163,6 +168,28 @@ def _training(history: Sequence[Mapping[str, float | int]]) -> str:
     )
     picture = page.figure(plots.training_curve(train, validation))
     return page.section("Training", page.grid([picture, page.paragraph(text, "soft")]))
+
+
+def _without_labels(
+    expected: Mapping[str, float],
+    stand_ins: Mapping[str, Float[np.ndarray, "2 severity"]],
+    rule: str,
+) -> str:
+    if not expected:
+        return ""
+    best = max(expected, key=lambda name: expected[name])
+    outlook = f"AUC to expect: {_percent(expected[rule])} % by “{rule}”"
+    if expected[best] > expected[rule]:
+        outlook += f"; the most, {_percent(expected[best])} %, by “{best}”"
+    text = (
+        "No anomaly was looked at: stand-ins were put into normal clips that were held out of "
+        "training. The AUC to expect is the mean over “blend”, a share of another machine ID’s "
+        "clip; where there is one ID, over all stand-ins. It serves to compare rules and runs: "
+        "real anomalies may be easier or harder. Dashed: chance."
+    )
+    cells = [page.figure(plots.severity_curves(stand_ins)), page.paragraph(text, "soft")]
+    html = page.paragraph(f"{outlook}.", "verdict") + page.grid(cells)
+    return page.section("Without labels", html)
 
 
 def _histograms(clips: Sequence[ScoredClip], rule: str) -> str:
@@ -220,24 +247,6 @@ def _examples(examples: Sequence[Example], hop_seconds: float) -> str:
         figures.append(page.figure(svg, example.name, note))
     heading = "Examples: log-mel, and NLL per frame in nats per dimension"
     return page.section(heading, page.grid(figures))
-
-
-def _flatten(mapping: Mapping[str, object], prefix: str = "") -> Iterator[list[str]]:
-    for key, value in mapping.items():
-        if isinstance(value, Mapping):
-            yield from _flatten(value, f"{prefix}{key}.")
-        else:
-            yield [f"{prefix}{key}", _text(value)]
-
-
-def _text(value: object) -> str:
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return "–"
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    if isinstance(value, list | tuple):
-        return ", ".join(map(_text, value))
-    return str(value)
 
 
 def _metric_rows(clips: Sequence[ScoredClip], rule: str) -> list[metrics.Row]:

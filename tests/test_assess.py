@@ -13,10 +13,12 @@ from flowasd.assess import (
     assess_to_csv,
     blended,
     expected,
+    read_estimates,
 )
 from flowasd.calibration import SCORES
 from flowasd.data.faults import FAULTS, SAMPLE_RATE
 from flowasd.detector import Detector
+from flowasd.errors import UserError
 from tests.test_main import flowasd
 
 # The largest level of what a fault adds, in dB relative to the recording.
@@ -118,7 +120,39 @@ def test_the_assessment_is_written_and_says_simulated(run, tmp_path):
     with (tmp_path / "results" / "assess.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert rows[0].keys() == {"stand_in", "severity", "rule", "auc", "pauc"}
-    assert {row["stand_in"] for row in rows} == {*FAULTS, OTHER_ID}
+    assert {row["stand_in"] for row in rows} == {*FAULTS, BLEND}
+
+
+HEADER = "stand_in,severity,rule,auc,pauc"
+
+
+def test_what_is_read_is_what_the_file_says(tmp_path):
+    path = tmp_path / "assess.csv"
+    assert read_estimates(path) == []
+    lines = [f"hiss,0.2,{rule},0.{i}5,0.5" for i, rule in enumerate(SCORES)]
+    path.write_text("\n".join([HEADER, *lines, f"blend,1.0,{SCORES[0]},1.0,0.75"]) + "\n")
+    first, *_, last = read_estimates(path)
+    assert first == ("hiss", 0.2, SCORES[0], 0.05, 0.5)
+    assert last == ("blend", 1.0, SCORES[0], 1.0, 0.75)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [],
+        [HEADER],
+        [HEADER, "hiss,0.2,mean,0.5"],
+        [HEADER, "hiss,0.2,mean,high,0.5"],
+        [HEADER, "hiss,0.2,mean,0.5,0.5"],  # one rule alone
+        [HEADER, *(f"other machine,1.0,{rule},0.5,0.5" for rule in SCORES)],
+        ["a,b,c,d,e", *(f"hiss,1.0,{rule},0.5,0.5" for rule in SCORES)],
+    ],
+)
+def test_a_damaged_or_older_file_is_an_error(tmp_path, lines):
+    path = tmp_path / "assess.csv"
+    path.write_text("".join(f"{line}\n" for line in lines))
+    with pytest.raises(UserError, match=r"assess\.csv .* --mode=assess"):
+        read_estimates(path)
 
 
 def test_assess_from_the_command_line(run, tmp_path):

@@ -8,6 +8,7 @@ import soundfile
 from sklearn.metrics import roc_auc_score
 
 from configs import smoke
+from flowasd.calibration import SCORES
 from flowasd.data.dcase import find_audio
 from flowasd.detector import Detector
 from flowasd.errors import UserError
@@ -80,6 +81,38 @@ def test_summary_and_report_say_simulated(evaluated):
     assert summary["seed"] == 0
     assert {"jax", "flax", "python"} <= set(summary["versions"])
     assert "SIMULATED" in (evaluated / "report.html").read_text()
+
+
+def test_what_to_expect_is_told_where_it_was_assessed(evaluated, tmp_path):
+    """Whose file counts: that of the folder which is written, else that of the run."""
+    for folder in (evaluated, tmp_path / "bare"):
+        evaluation = evaluate(evaluated)
+        write_results(folder, evaluation)
+        write_evaluation_report(folder, evaluation, evaluated)
+        assert "expected_auc" not in json.loads((folder / "results" / "summary.json").read_text())
+        assert "Without labels" not in (folder / "report.html").read_text()
+
+    run, own = tmp_path / "run", tmp_path / "own"
+    shutil.copytree(evaluated, run)
+    for folder, better in ((run, 0.0), (own, 0.1)):
+        lines = ["stand_in,severity,rule,auc,pauc"]
+        for rule in SCORES:
+            more = better + 0.125 * (rule == "spectrum")
+            lines += [f"hiss,{severity},{rule},1.0,1.0" for severity in (0.2, 1.0)]
+            lines += [f"blend,0.2,{rule},{0.5 + more},0.5", f"blend,1.0,{rule},{0.75 + more},0.5"]
+        (folder / "results").mkdir(parents=True, exist_ok=True)
+        (folder / "results" / "assess.csv").write_text("\n".join(lines) + "\n")
+    evaluation = evaluate(run)
+    for folder, others, most in ((run, 0.625, 0.75), (own, 0.725, 0.85), (tmp_path, 0.625, 0.75)):
+        write_results(folder, evaluation)
+        write_evaluation_report(folder, evaluation, run)
+        summary = json.loads((folder / "results" / "summary.json").read_text())
+        expected = dict.fromkeys(SCORES, others) | {"spectrum": most}
+        assert summary["expected_auc"] == pytest.approx(expected)
+        report = (folder / "report.html").read_text()
+        assert f"AUC to expect: {100 * others:.1f} % by “{summary['rule']}”" in report
+        assert f"the most, {100 * most:.1f} %, by “spectrum”" in report
+        assert 'aria-label="AUC over severity"' in report
 
 
 def test_conditional_scores_differ_between_ids(evaluated, test_clips):

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 
 from experiments.ablations.variants import VARIANTS, variant
-from experiments.assess.ranking import Detector, by_detector, rank_correlation, ranking_table
+from experiments.assess.ranking import Detector, rank_correlation, ranking_table
 from experiments.slider_fewshot.folds import FOLDS, lay_out_fold
 from experiments.slider_fewshot.tables import Figure, by_fold, by_machine, spread
 from flowasd.config import check_config
@@ -74,22 +75,30 @@ def test_every_variant_can_be_run(name):
     check_config(variant(name))
 
 
-def test_detectors_are_ranked_by_means_over_their_folds():
-    aucs = {"a": (0.6, 0.8), "b": (0.9, 0.9), "c": (0.5, 0.6)}
-    says = {"a": (1.0, 2.0), "b": (2.0, 4.0), "c": (1.0, 1.2)}
-    folds = [
-        Detector(name, "mean", aucs[name][fold], {"good": says[name][fold], "bad": -aucs[name][0]})
-        for name in aucs
+def test_detectors_are_ranked_within_their_fold():
+    """Fold 1 is harder for all; the proxy `good` orders both folds, `bad` turns them round."""
+    aucs = {"a": (0.7, 0.6), "b": (0.9, 0.8), "c": (0.5, 0.4)}
+    detectors = [
+        Detector(
+            str(fold), flow, "mean", auc[fold], {"good": 10 * fold + auc[fold], "bad": -auc[0]}
+        )
+        for flow, auc in aucs.items()
         for fold in range(2)
     ]
-    detectors = by_detector(folds)
-    assert [(d.variant, round(d.auc, 6)) for d in detectors] == [
-        ("a", 0.7),
-        ("b", 0.9),
-        ("c", 0.55),
+    assert rank_correlation(detectors, "good", lambda d: d.fold) == pytest.approx(1)
+    assert rank_correlation(detectors, "bad", lambda d: d.fold) == pytest.approx(-1)
+    assert np.isnan(rank_correlation(detectors, "good", lambda d: (d.fold, d.flow)))
+    _, _, good, bad = ranking_table(detectors).splitlines()
+    assert good == "| good | 1.00 | 1.00 | – | 0.0 | b, `mean` |"
+    assert bad == "| bad | -1.00 | -1.00 | – | 40.0 | c, `mean` |"
+
+
+def test_rank_correlation_is_spearmans():
+    rng = np.random.default_rng(0)
+    auc, says = rng.normal(size=(2, 12)).round(1)  # with ties
+    detectors = [
+        Detector("0", str(i), "mean", *pair)
+        for i, pair in enumerate(zip(auc, ({"p": s} for s in says), strict=True))
     ]
-    assert rank_correlation(detectors, "good") == pytest.approx(1)
-    assert rank_correlation(detectors, "bad") == pytest.approx(-1)
-    _, _, good, bad, *_ = ranking_table(detectors).splitlines()
-    assert good == "| good | 1.00 | 1.00 | – | b, `mean` | 90.0 | 0.0 |"
-    assert bad == "| bad | -1.00 | -1.00 | – | c, `mean` | 55.0 | 35.0 |"
+    expected = spearmanr(auc, says)[0]
+    assert rank_correlation(detectors, "p", lambda d: d.fold) == pytest.approx(expected)

@@ -59,6 +59,9 @@ def test_the_main_job_from_end_to_end(tmp_path):
     assert any(name.startswith("events.out.tfevents") for name in left)
     summary = json.loads((workdir / "results" / "summary.json").read_text())
     assert summary["data"] == "SIMULATED"
+    # What the report says of it was assessed by the same command.
+    assert 0 <= summary["expected_auc"][summary["rule"]] <= 1
+    assert "Without labels" in (workdir / "report.html").read_text()
 
     # Scoring needs the workdir alone.
     (corpus,) = Path(os.environ["XDG_CACHE_HOME"], "flowasd").rglob("slider/test")

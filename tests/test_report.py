@@ -94,6 +94,8 @@ def report(tmp_path):
                 {"step": 20, "train_nll": 0.5, "validation_nll": 0.75},
                 {"step": 30, "train_nll": 0.25, "validation_nll": 1.5},
             ],
+            "expected": {"std": 0.7, "mean": 0.6, "max": 0.5},
+            "stand_ins": {"hiss": np.array([[0.2, 1.0], [0.5, 0.9]])},
             "clips": make_clips(),
             "examples": [make_example("a.wav")],
             "hop_seconds": 0.032,
@@ -125,22 +127,22 @@ def test_says_simulated_if_and_only_if(report, simulated):
 
 
 def test_table_holds_sklearns_figures(report):
-    clips = make_clips(("id_00", "id_02", "id_04"))
+    ids = ("id_00", "id_02", "id_04")
+    clips = make_clips(ids)
     rows = report(clips=clips).tables["metrics"]
-    assert rows[0] == ["Machine ID", "std", "mean", "max"]  # the headline rule comes first
-    expected = {}
-    for machine_id in ("id_00", "id_02", "id_04"):
-        own = [clip for clip in clips if clip.machine_id == machine_id]
-        labels = [clip.label for clip in own]
-        expected[machine_id] = [
-            100 * roc_auc_score(labels, [clip.scores[rule] for clip in own], max_fpr=max_fpr)
-            for rule in ("std", "mean", "max")
-            for max_fpr in (None, 0.1)
-        ]
-    expected["Average"] = np.mean(list(expected.values()), axis=0)
-    assert [row[0] for row in rows[2:]] == list(expected)
-    for machine_id, *cells in rows[2:]:
-        np.testing.assert_allclose(np.array(cells, float), expected[machine_id], atol=0.0501)
+    assert rows[0] == ["Rule", *ids, "Average"]
+    assert rows[1] == ["", *["AUC", "pAUC"] * 4]
+    assert [row[0] for row in rows[2:]] == ["std", "mean", "max"]  # the headline rule comes first
+    for rule, *cells in rows[2:]:
+        expected = []
+        for machine_id in ids:
+            own = [clip for clip in clips if clip.machine_id == machine_id]
+            labels, scores = [clip.label for clip in own], [clip.scores[rule] for clip in own]
+            expected.append(
+                [100 * roc_auc_score(labels, scores, max_fpr=max_fpr) for max_fpr in (None, 0.1)]
+            )
+        expected.append(np.mean(expected, axis=0))
+        np.testing.assert_allclose(np.array(cells, float), np.ravel(expected), atol=0.0501)
 
 
 def test_verdict(report):
@@ -160,6 +162,7 @@ def test_pictures_in_order(report):
     examples = [make_example("a.wav", 0), make_example("b.wav", None)]
     assert report(examples=examples).pictures == [
         "training curve",
+        "AUC over severity",
         "scores of id_00",
         "scores of id_02",
         "ROC curves",
@@ -170,6 +173,39 @@ def test_pictures_in_order(report):
 
 def test_marks_the_best_validation_step(report):
     assert "best: 0.75, step 20" in report().text
+
+
+def test_what_to_expect_without_labels(report):
+    text = report(expected={"std": 0.731, "mean": 0.6, "max": 0.7}).text
+    assert "AUC to expect: 73.1 % by “std”." in text
+    text = report(expected={"std": 0.731, "mean": 0.6, "max": 0.8}).text
+    assert "AUC to expect: 73.1 % by “std”; the most, 80.0 %, by “max”." in text
+    assert "No anomaly was looked at" in text
+    page = report(expected={}, stand_ins={})
+    assert "Without labels" not in page.text
+    assert "AUC over severity" not in page.pictures
+
+
+def test_curves_over_severity_run_through_the_points(report):
+    severity, aucs = [0.2, 0.4, 1.0], {"hiss": [0.5, 0.6, 0.9], "blend": [0.4, 1.0, 0.8]}
+    html = report(stand_ins={name: np.array([severity, auc]) for name, auc in aucs.items()}).html
+    picture = next(s for s in re.findall(r"<svg.*?</svg>", html, re.DOTALL) if "severity" in s)
+    assert [picture.count(f">{name}<") for name in aucs] == [1, 1]
+    svg = ElementTree.fromstring(picture)
+    drawn = [
+        np.array(re.findall(r"[-\d.]+", path.attrib["d"]), float).reshape(-1, 2)
+        for path in svg.iter("{http://www.w3.org/2000/svg}path")
+        if "clip-path" in path.attrib
+    ]
+    # Both axes are linear: what is drawn is a multiple of the figures, and an offset, for all.
+    x, y = np.concatenate(drawn[1:]).T
+    right, _ = np.polyfit(severity * 2, x, 1)
+    down, zero = np.polyfit(np.concatenate(list(aucs.values())), y, 1)
+    assert right > 0 > down  # y grows downwards
+    np.testing.assert_allclose(np.diff(x[:3]), right * np.array([0.2, 0.6]), atol=0.01)
+    np.testing.assert_allclose(y[:3], zero + down * np.array(aucs["hiss"]), atol=0.01)
+    np.testing.assert_allclose(y[3:], zero + down * np.array(aucs["blend"]), atol=0.01)
+    np.testing.assert_allclose(drawn[0][:, 1], zero + down * 0.5, atol=0.01)  # chance
 
 
 def test_histogram_counts_the_classes(report):
@@ -194,7 +230,7 @@ def test_without_anomalies(report, labels):
 def test_ids_of_one_class(report):
     clips = make_clips(("id_00",)) + make_clips(("id_04",), (0,)) + make_clips(("id_06",), (1,))
     page = report(clips=clips)
-    assert [row[0] for row in page.tables["metrics"][2:]] == ["id_00", "Average"]
+    assert page.tables["metrics"][0] == ["Rule", "id_00", "Average"]
     assert "Without normal or without anomalous clips: id_04, id_06." in page.text
     assert "scores of id_06" in page.pictures
     page = report(clips=clips[-24:])
@@ -203,18 +239,18 @@ def test_ids_of_one_class(report):
 
 def test_constant_scores_are_chance(report):
     same = [dataclasses.replace(c, scores={"std": 3.0}) for c in make_clips()]
-    assert report(clips=same).tables["metrics"][-1] == ["Average", "50.0", "50.0"]
+    assert report(clips=same).tables["metrics"][2:] == [["std", *["50.0"] * 6]]
 
 
 def test_silence_and_a_single_frame(report):
     silent = Example("s", "id_00", 0, 0.0, np.full((40, 8), -100.0), np.zeros(40))
     short = Example("t", "id_00", 0, 0.0, np.full((1, 8), -100.0), np.zeros(1))
-    assert len(report(examples=[silent]).pictures) == 5
-    assert len(report(examples=[silent, short]).pictures) == 6
+    assert len(report(examples=[silent]).pictures) == 6
+    assert len(report(examples=[silent, short]).pictures) == 7
 
 
 def test_next_to_nothing(report):
-    page = report(clips=[], examples=[], history=[], summary={})
+    page = report(clips=[], examples=[], history=[], summary={}, expected={}, stand_ins={})
     assert page.pictures == []
     assert "0 clips of 0 machine IDs scored" in page.text
 

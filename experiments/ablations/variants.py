@@ -1,4 +1,7 @@
-"""The variants: each changes a few keys of `configs/slider.py`; `level.` is its only level."""
+"""The variants: each changes a few keys of a base; `level.` is the flow's only level.
+
+The base is `configs/slider.py` but for the noise, which was 0.1 until this study.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +13,7 @@ SHARED: dict[str, Any] = {"level.conditional": False}
 CONTRAST: dict[str, Any] = SHARED | {"train.objective.name": "contrast"}
 
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
-    "slider": {},
+    "base": {},
     # Objectives
     "shared steps": SHARED,
     "contrast": CONTRAST,
@@ -55,6 +58,7 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
 def variant(name: str) -> Config:
     """The config of a variant."""
     config = slider.get_config()
+    config.train.noise = 0.1
     for key, value in VARIANTS[name].items():
         *path, last = key.split(".")
         node = config

@@ -1,9 +1,9 @@
 """Which figure from normal clips alone ranks detectors as real anomalies do?
 
-python -m experiments.assess [--runs=runs/ablations]
+python -m experiments.assess [--runs runs/ablations runs/slider_fewshot]
 
-Reads the runs that `python -m experiments.ablations` left; each variant with each score rule is a
-detector to be ranked.
+Reads the runs that the other two experiments left; each flow with each score rule is a detector to
+be ranked among those of its fold.
 """
 
 import argparse
@@ -11,7 +11,7 @@ import csv
 import json
 from pathlib import Path
 
-from experiments.assess.ranking import Detector, by_detector, ranking_table
+from experiments.assess.ranking import Detector, ranking_table
 from flowasd.assess import BLEND
 from flowasd.calibration import SCORES
 from flowasd.data.faults import FAULTS
@@ -22,6 +22,8 @@ def detectors_of(run: Path) -> list[Detector]:
     summary = json.loads((run / "results" / "summary.json").read_text())
     with (run / "results" / "assess.csv").open() as file:
         estimates = list(csv.DictReader(file))
+    fold, seed = run.name.split("_")
+    flow = f"{run.parent.name.replace('_', ' ')} ({seed})"
     detectors = []
     for rule in SCORES:
         auc: dict[str, list[float]] = {}
@@ -33,22 +35,26 @@ def detectors_of(run: Path) -> list[Detector]:
         proxies["faults and blend"] = (proxies["all faults"] + proxies[BLEND]) / 2
         proxies["held-out NLL, negative"] = -summary["validation_nll"]
         real = summary["metrics"][rule]["Average"]["auc"]
-        detectors.append(Detector(run.parent.name.replace("_", " "), rule, real, proxies))
+        detectors.append(Detector(fold, flow, rule, real, proxies))
     return detectors
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m experiments.assess")
-    parser.add_argument("--runs", type=Path, default=Path("runs/ablations"))
+    folders = [Path("runs/ablations"), Path("runs/slider_fewshot")]
+    parser.add_argument("--runs", type=Path, nargs="+", default=folders)
+    parser.add_argument("--output", type=Path, default=Path("runs/assess"))
     args = parser.parse_args()
-    runs = sorted(path.parent.parent for path in args.runs.glob("*/*/results/summary.json"))
-    detectors = by_detector([detector for run in runs for detector in detectors_of(run)])
-    with (args.runs / "assess.csv").open("w", newline="") as file:
+    done = [path for runs in args.runs for path in runs.glob("*/*/results/assess.csv")]
+    runs = sorted(path.parent.parent for path in done)
+    detectors = [detector for run in runs for detector in detectors_of(run)]
+    args.output.mkdir(parents=True, exist_ok=True)
+    with (args.output / "results.csv").open("w", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(["variant", "rule", "auc", *detectors[0].proxies])
-        rows.writerows([d.variant, d.rule, d.auc, *d.proxies.values()] for d in detectors)
+        rows.writerow(["fold", "flow", "rule", "auc", *detectors[0].proxies])
+        rows.writerows([*d[:-1], *d.proxies.values()] for d in detectors)
     table = ranking_table(detectors)
-    (args.runs / "assess.md").write_text(f"{table}\n")
+    (args.output / "tables.md").write_text(f"{table}\n")
     print(f"{len(runs)} trained flows, {len(detectors)} detectors\n{table}")
 
 

@@ -1,6 +1,6 @@
 """How well a proxy ranks detectors, and what picking by it costs."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -8,64 +8,83 @@ from scipy.stats import rankdata
 
 
 class Detector(NamedTuple):
-    """A variant scored by one rule: its AUC on real anomalies, and what each proxy says of it."""
+    """A flow scored by one rule, on one fold.
 
-    variant: str
+    Attributes:
+        fold: The fold; only detectors of one fold are compared.
+        flow: Name of the trained flow.
+        rule: The score rule.
+        auc: AUC on real anomalies.
+        proxies: What each proxy says.
+    """
+
+    fold: str
+    flow: str
     rule: str
     auc: float
     proxies: Mapping[str, float]
 
 
-def by_detector(detectors: Sequence[Detector]) -> list[Detector]:
-    """Means over the folds and seeds of the same variant and rule."""
-    groups: dict[tuple[str, str], list[Detector]] = {}
-    for detector in detectors:
-        groups.setdefault((detector.variant, detector.rule), []).append(detector)
-    return [
-        Detector(
-            *key,
-            float(np.mean([d.auc for d in own])),
-            {name: float(np.mean([d.proxies[name] for d in own])) for name in own[0].proxies},
-        )
-        for key, own in groups.items()
+def groups(
+    detectors: Sequence[Detector], key: Callable[[Detector], object]
+) -> Iterator[list[Detector]]:
+    """Detectors that agree in `key`."""
+    for value in dict.fromkeys(map(key, detectors)):
+        yield [detector for detector in detectors if key(detector) == value]
+
+
+def rank_correlation(
+    detectors: Sequence[Detector], proxy: str, key: Callable[[Detector], object]
+) -> float:
+    """Spearman's rank correlation of a proxy with the AUC, averaged over the groups of `key`.
+
+    Groups of fewer than three, or in which the proxy or the AUC is always the same, do not count;
+    NaN if there are no others.
+    """
+    correlations = []
+    for own in groups(detectors, key):
+        auc, says = [d.auc for d in own], [d.proxies[proxy] for d in own]
+        if len(own) > 2 and len(set(auc)) > 1 and len(set(says)) > 1:
+            correlations.append(np.corrcoef(rankdata(auc), rankdata(says))[0, 1])
+    return float(np.mean(correlations)) if correlations else float("nan")
+
+
+def regret(detectors: Sequence[Detector], proxy: str) -> float:
+    """AUC by which the detector that the proxy picks falls short of the best, mean over folds."""
+    short = [
+        max(d.auc for d in own) - max(own, key=lambda d: d.proxies[proxy]).auc
+        for own in groups(detectors, lambda d: d.fold)
     ]
+    return float(np.mean(short))
 
 
-def rank_correlation(detectors: Sequence[Detector], proxy: str) -> float:
-    """Spearman's rank correlation of a proxy with the AUC; NaN where the proxy says one thing."""
-    says = [d.proxies[proxy] for d in detectors]
-    if len(set(says)) < 2:
-        return float("nan")
-    auc = [d.auc for d in detectors]
-    return float(np.corrcoef(rankdata(auc), rankdata(says))[0, 1])
-
-
-def within(detectors: Sequence[Detector], proxy: str, key: Callable[[Detector], str]) -> float:
-    """The mean rank correlation within the groups that `key` makes."""
-    groups: dict[str, list[Detector]] = {}
-    for detector in detectors:
-        groups.setdefault(key(detector), []).append(detector)
-    return float(np.mean([rank_correlation(own, proxy) for own in groups.values()]))
+def picks(detectors: Sequence[Detector], proxy: str) -> str:
+    """What the proxy picks on each fold, the most frequent first."""
+    picked = [
+        max(own, key=lambda d: d.proxies[proxy]) for own in groups(detectors, lambda d: d.fold)
+    ]
+    names = [f"{d.flow}, `{d.rule}`" for d in picked]
+    return "; ".join(sorted(dict.fromkeys(names), key=lambda name: -names.count(name)))
 
 
 def ranking_table(detectors: Sequence[Detector]) -> str:
-    """Markdown: a row a proxy, the best at ranking all detectors first; AUC in percent."""
-    best = max(detectors, key=lambda d: d.auc)
+    """Markdown: a row a proxy, the one that ranks all detectors best first; AUC in points."""
     lines = [
-        "| proxy | rank correlation: all | variants, by one rule | rules, on one variant "
-        "| it picks | AUC | short of the best by |",
-        "|---|---|---|---|---|---|---|",
+        "| proxy | all detectors | flows, by one rule | rules, on one flow | short of the best by "
+        "| picks |",
+        "|---|---|---|---|---|---|",
     ]
-    proxies = sorted(best.proxies, key=lambda proxy: -rank_correlation(detectors, proxy))
-    for proxy in proxies:
-        picked = max(detectors, key=lambda d: d.proxies[proxy])
+
+    def of_all(proxy: str) -> float:
+        return np.nan_to_num(rank_correlation(detectors, proxy, lambda d: d.fold), nan=-2)
+
+    for proxy in sorted(detectors[0].proxies, key=of_all, reverse=True):
         correlations = (
-            rank_correlation(detectors, proxy),
-            within(detectors, proxy, lambda d: d.rule),
-            within(detectors, proxy, lambda d: d.variant),
+            rank_correlation(detectors, proxy, lambda d: d.fold),
+            rank_correlation(detectors, proxy, lambda d: (d.fold, d.rule)),
+            rank_correlation(detectors, proxy, lambda d: (d.fold, d.flow)),
         )
         cells = [proxy, *(f"{c:.2f}" if np.isfinite(c) else "–" for c in correlations)]
-        cells += [f"{picked.variant}, `{picked.rule}`", f"{100 * picked.auc:.1f}"]
-        lines.append(f"| {' | '.join(cells)} | {100 * (best.auc - picked.auc):.1f} |")
-    lines.append(f"\nThe best in hindsight: {best.variant}, `{best.rule}`, {100 * best.auc:.1f}.")
+        cells += [f"{100 * regret(detectors, proxy):.1f}", picks(detectors, proxy)]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)

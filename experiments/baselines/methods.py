@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Mapping
 
-from experiments.baselines import autoencoder, gmm, id_cnn, knn, maf, mahalanobis
+from experiments.baselines import autoencoder, discriminant, gmm, id_cnn, knn, maf, mahalanobis
 from experiments.baselines.clips import Scores
 
 # Each takes (train, test, *, seed) and returns the scores of the test clips by every rule.
 METHODS: Mapping[str, Callable[..., Scores]] = {
     "mahalanobis": mahalanobis.scores,
     "knn": knn.scores,
+    "discriminant": discriminant.scores,
     "gmm": gmm.scores,
     "autoencoder": autoencoder.scores,
     "maf": maf.scores,
