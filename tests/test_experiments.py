@@ -4,9 +4,18 @@ from scipy.stats import spearmanr
 
 from experiments.ablations.variants import VARIANTS, variant
 from experiments.assess.ranking import Detector, rank_correlation, ranking_table
+from experiments.slider_fewshot.ensemble import averaged_over_seeds
 from experiments.slider_fewshot.folds import FOLDS, lay_out_fold
+from experiments.slider_fewshot.pictures import (
+    FPR,
+    draw_distributions,
+    draw_rocs,
+    mean_roc,
+    scores_of,
+)
 from experiments.slider_fewshot.tables import Figure, by_fold, by_machine, spread
 from flowasd.config import check_config
+from flowasd.files import write_csv
 
 IDS = ("00", "02")
 
@@ -102,3 +111,27 @@ def test_rank_correlation_is_spearmans():
     ]
     expected = spearmanr(auc, says)[0]
     assert rank_correlation(detectors, "p", lambda d: d.fold) == pytest.approx(expected)
+
+
+def test_an_average_over_seeds_averages_the_scores_of_a_clip(tmp_path):
+    """Neither seed ranks the anomaly first, their mean does."""
+    for seed, scores in enumerate(([0.6, 0.5, 0.0], [0.0, 0.5, 0.6])):
+        rows = [
+            ("normal_id_00_00000000.wav", "id_00", 0, scores[0]),
+            ("anomaly_id_00_00000000.wav", "id_00", 1, scores[1]),
+            ("normal_id_00_00000001.wav", "id_00", 0, scores[2]),
+        ]
+        if seed:
+            rows.reverse()  # the order of the clips is no matter
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        write_csv(folder / "scores.csv", [("path", "machine_id", "label", "mean"), *rows])
+    folders = {0: [tmp_path / "0", tmp_path / "1"]}
+    figures = averaged_over_seeds("both", folders, ["mean"])
+    assert [(f.machine_id, f.auc) for f in figures] == [("id_00", 1.0), ("Average", 1.0)]
+    roc = mean_roc([scores_of(tmp_path / "0"), scores_of(tmp_path / "1")], "mean", "id_00")
+    assert roc[FPR < 0.49].max() == 0  # one of the two normal clips is above the anomaly
+    draw_rocs(tmp_path / "roc.svg", {"both": folders[0]}, {"both": "mean"})
+    draw_distributions(tmp_path / "scores.svg", folders[0], "mean")
+    assert "id_00" in (tmp_path / "roc.svg").read_text()
+    assert (tmp_path / "scores.svg").exists()

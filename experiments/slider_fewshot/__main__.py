@@ -14,9 +14,11 @@ from pathlib import Path
 from experiments.baselines.methods import METHODS
 from experiments.baselines.run import run_baseline
 from experiments.runs import numbers, run
+from experiments.slider_fewshot.ensemble import averaged_over_seeds
 from experiments.slider_fewshot.folds import FOLDS, lay_out_fold
 from experiments.slider_fewshot.pictures import draw_distributions, draw_rocs
 from experiments.slider_fewshot.tables import by_fold, by_machine, figures_of, write_figures
+from flowasd.calibration import SCORES
 
 # The rule that a method's ROC curve is drawn for; for the baselines their best.
 RULES = {"slider_best": "combined", "mahalanobis": "mean+std+max", "knn": "mean+std+max"}
@@ -38,7 +40,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=numbers, default=[0, 1, 2])
     parser.add_argument("--workdir", type=Path, default=Path("runs/slider_fewshot"))
     args = parser.parse_args()
-    figures, runs = [], {}
+    figures, runs, averaged = [], {}, []
     for name in args.methods:
         seconds = []
         for seed in args.seeds:
@@ -48,15 +50,21 @@ def main() -> None:
                 summary = run_method(name, data, workdir, seed)
                 figures += figures_of(summary, name, fold, seed)
                 seconds.append(summary["times"]["train_s"])
-                runs.setdefault(name, []).append(workdir)
+                runs.setdefault(name, {}).setdefault(fold, []).append(workdir)
         print(f"{name}: training takes {min(seconds):.0f} to {max(seconds):.0f} s a run")
+        if len(args.seeds) > 1 and name not in METHODS:
+            averaged += averaged_over_seeds(f"{name}, seeds averaged", runs[name], SCORES)
+    figures += averaged
     write_figures(args.workdir / "results.csv", figures)
     tables = f"{by_machine(figures)}\n\n{by_fold(figures)}\n"
     (args.workdir / "tables.md").write_text(tables)
     rules = {name: RULES.get(name, "mean") for name in runs}
-    draw_rocs(args.workdir / "roc.svg", runs, rules)
-    for name, folders in runs.items():
-        draw_distributions(args.workdir / f"scores_{name}.svg", folders, rules[name])
+    folders = {
+        name: [run for own in of_fold.values() for run in own] for name, of_fold in runs.items()
+    }
+    draw_rocs(args.workdir / "roc.svg", folders, rules)
+    for name, own in folders.items():
+        draw_distributions(args.workdir / f"scores_{name}.svg", own, rules[name])
     print(tables)
 
 
