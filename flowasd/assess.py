@@ -114,8 +114,8 @@ def _scores(detector: Detector, recordings: Recordings) -> dict[str, PerClip]:
     return {rule: np.array([row[rule] for row in rows]) for rule in SCORES}
 
 
-def expected(estimates: Sequence[Estimate]) -> dict[str, float]:
-    """What to expect of every rule: the mean AUC over the severities of the blend.
+def proxy_auc(estimates: Sequence[Estimate]) -> dict[str, float]:
+    """The figure to compare rules and runs by: the mean AUC over the severities of the blend.
 
     Of all proxies tried it ranks rules and flows most as real anomalies do (experiments/assess).
     Where there is one machine ID, the faults stand in for it.
@@ -177,5 +177,5 @@ def describe(estimates: Sequence[Estimate], rule: str) -> str:
         }
         cells = (f"{own[s]:7.1f}" if s in own else 7 * " " for s in SEVERITIES)
         lines.append(f"{stand_in:16}" + "".join(cells))
-    means = ", ".join(f"{r} {100 * mean:.1f}" for r, mean in expected(estimates).items())
-    return "\n".join([*lines, f"expected AUC by rule: {means}"])
+    means = ", ".join(f"{r} {100 * mean:.1f}" for r, mean in proxy_auc(estimates).items())
+    return "\n".join([*lines, f"AUC on stand-ins, by rule: {means}"])

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from flowasd import metrics
-from flowasd.assess import Estimate, expected, read_estimates
+from flowasd.assess import Estimate, proxy_auc, read_estimates
 from flowasd.bank import source_features
 from flowasd.calibration import SCORES
 from flowasd.data.dcase import read_test_clips
@@ -189,7 +189,7 @@ def write_evaluation_report(folder: Path, evaluation: Evaluation, workdir: Path)
         rule=summary["rule"],
         summary={key: value for key, value in summary.items() if key != "metrics"},
         history=read_metrics(workdir),
-        expected=summary.get("expected_auc", {}),
+        proxy_auc=summary.get("proxy_auc", {}),
         stand_ins=_severity_curves(estimates, summary["rule"]),
         clips=evaluation.clips,
         examples=evaluation.examples,
@@ -203,7 +203,7 @@ def _estimates(folder: Path, evaluation: Evaluation) -> list[Estimate]:
 
 
 def _summary_with(estimates: Sequence[Estimate], evaluation: Evaluation) -> dict[str, Any]:
-    outlook = {"expected_auc": expected(estimates)} if estimates else {}
+    outlook = {"proxy_auc": proxy_auc(estimates)} if estimates else {}
     return evaluation.summary | outlook
 
 

@@ -53,7 +53,7 @@ def write_report(
     rule: str,
     summary: Mapping[str, object],
     history: Sequence[Mapping[str, float | int]],
-    expected: Mapping[str, float],
+    proxy_auc: Mapping[str, float],
     stand_ins: Mapping[str, Float[np.ndarray, "2 severity"]],
     clips: Sequence[ScoredClip],
     examples: Sequence[Example],
@@ -68,7 +68,7 @@ def write_report(
         rule: The headline rule, a key of every clip's `scores`.
         summary: Facts of the run for the last table; nested keys are joined by dots.
         history: Logged steps in order: "step" with "train_nll" or "validation_nll" or both.
-        expected: AUC that stand-ins for anomalies promise, by every rule; none if not assessed.
+        proxy_auc: AUC on stand-ins for anomalies, by every rule; none if not assessed.
         stand_ins: AUC by the headline rule (rows: severity, AUC), by stand-in.
         clips: The scored clips, all by the same rules.
         examples: Clips to draw, about ten at most: each adds 160 kB, whatever its length.
@@ -81,7 +81,7 @@ def write_report(
     sections = [
         _results(clips, rule),
         _training(history),
-        _without_labels(expected, stand_ins, rule),
+        _without_labels(proxy_auc, stand_ins, rule),
         _histograms(clips, rule),
         _rocs(clips, rule),
         _examples(examples, hop_seconds),
@@ -171,21 +171,21 @@ def _training(history: Sequence[Mapping[str, float | int]]) -> str:
 
 
 def _without_labels(
-    expected: Mapping[str, float],
+    proxy_auc: Mapping[str, float],
     stand_ins: Mapping[str, Float[np.ndarray, "2 severity"]],
     rule: str,
 ) -> str:
-    if not expected:
+    if not proxy_auc:
         return ""
-    best = max(expected, key=lambda name: expected[name])
-    outlook = f"AUC to expect: {_percent(expected[rule])} % by “{rule}”"
-    if expected[best] > expected[rule]:
-        outlook += f"; the most, {_percent(expected[best])} %, by “{best}”"
+    best = max(proxy_auc, key=lambda name: proxy_auc[name])
+    outlook = f"On stand-ins, AUC {_percent(proxy_auc[rule])} % by “{rule}”"
+    if proxy_auc[best] > proxy_auc[rule]:
+        outlook += f"; the most, {_percent(proxy_auc[best])} %, by “{best}”"
     text = (
         "No anomaly was looked at: stand-ins were put into normal clips that were held out of "
-        "training. The AUC to expect is the mean over “blend”, a share of another machine ID’s "
-        "clip; where there is one ID, over all stand-ins. It serves to compare rules and runs: "
-        "real anomalies may be easier or harder. Dashed: chance."
+        "training. The AUC is the mean over “blend”, a share of another machine ID’s clip; where "
+        "there is one ID, over all stand-ins. It compares rules and runs; real anomalies may be "
+        "easier or harder. Dashed: chance."
     )
     cells = [page.figure(plots.severity_curves(stand_ins)), page.paragraph(text, "soft")]
     html = page.paragraph(f"{outlook}.", "verdict") + page.grid(cells)

@@ -12,7 +12,7 @@ from flowasd.assess import (
     assess,
     assess_to_csv,
     blended,
-    expected,
+    proxy_auc,
     read_estimates,
 )
 from flowasd.calibration import SCORES
@@ -109,9 +109,9 @@ def test_what_to_expect_is_the_mean_over_the_blend_and_over_the_faults_where_the
         for stand_in, severity, auc in cases
     ]
     steps = 0.01 * np.arange(len(SCORES))
-    np.testing.assert_allclose([*expected(estimates).values()], 0.2 + steps)
+    np.testing.assert_allclose([*proxy_auc(estimates).values()], 0.2 + steps)
     faults = [e for e in estimates if e.stand_in != BLEND]
-    np.testing.assert_allclose([*expected(faults).values()], 0.65 + steps)
+    np.testing.assert_allclose([*proxy_auc(faults).values()], 0.65 + steps)
 
 
 def test_the_assessment_is_written_and_says_simulated(run, tmp_path):

@@ -89,7 +89,7 @@ def test_what_to_expect_is_told_where_it_was_assessed(evaluated, tmp_path):
         evaluation = evaluate(evaluated)
         write_results(folder, evaluation)
         write_evaluation_report(folder, evaluation, evaluated)
-        assert "expected_auc" not in json.loads((folder / "results" / "summary.json").read_text())
+        assert "proxy_auc" not in json.loads((folder / "results" / "summary.json").read_text())
         assert "Without labels" not in (folder / "report.html").read_text()
 
     run, own = tmp_path / "run", tmp_path / "own"
@@ -108,9 +108,9 @@ def test_what_to_expect_is_told_where_it_was_assessed(evaluated, tmp_path):
         write_evaluation_report(folder, evaluation, run)
         summary = json.loads((folder / "results" / "summary.json").read_text())
         expected = dict.fromkeys(SCORES, others) | {"spectrum": most}
-        assert summary["expected_auc"] == pytest.approx(expected)
+        assert summary["proxy_auc"] == pytest.approx(expected)
         report = (folder / "report.html").read_text()
-        assert f"AUC to expect: {100 * others:.1f} % by “{summary['rule']}”" in report
+        assert f"On stand-ins, AUC {100 * others:.1f} % by “{summary['rule']}”" in report
         assert f"the most, {100 * most:.1f} %, by “spectrum”" in report
         assert 'aria-label="AUC over severity"' in report
 

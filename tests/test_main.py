@@ -60,7 +60,7 @@ def test_the_main_job_from_end_to_end(tmp_path):
     summary = json.loads((workdir / "results" / "summary.json").read_text())
     assert summary["data"] == "SIMULATED"
     # What the report says of it was assessed by the same command.
-    assert 0 <= summary["expected_auc"][summary["rule"]] <= 1
+    assert 0 <= summary["proxy_auc"][summary["rule"]] <= 1
     assert "Without labels" in (workdir / "report.html").read_text()
 
     # Scoring needs the workdir alone.

@@ -94,7 +94,7 @@ def report(tmp_path):
                 {"step": 20, "train_nll": 0.5, "validation_nll": 0.75},
                 {"step": 30, "train_nll": 0.25, "validation_nll": 1.5},
             ],
-            "expected": {"std": 0.7, "mean": 0.6, "max": 0.5},
+            "proxy_auc": {"std": 0.7, "mean": 0.6, "max": 0.5},
             "stand_ins": {"hiss": np.array([[0.2, 1.0], [0.5, 0.9]])},
             "clips": make_clips(),
             "examples": [make_example("a.wav")],
@@ -176,12 +176,12 @@ def test_marks_the_best_validation_step(report):
 
 
 def test_what_to_expect_without_labels(report):
-    text = report(expected={"std": 0.731, "mean": 0.6, "max": 0.7}).text
-    assert "AUC to expect: 73.1 % by “std”." in text
-    text = report(expected={"std": 0.731, "mean": 0.6, "max": 0.8}).text
-    assert "AUC to expect: 73.1 % by “std”; the most, 80.0 %, by “max”." in text
+    text = report(proxy_auc={"std": 0.731, "mean": 0.6, "max": 0.7}).text
+    assert "On stand-ins, AUC 73.1 % by “std”." in text
+    text = report(proxy_auc={"std": 0.731, "mean": 0.6, "max": 0.8}).text
+    assert "On stand-ins, AUC 73.1 % by “std”; the most, 80.0 %, by “max”." in text
     assert "No anomaly was looked at" in text
-    page = report(expected={}, stand_ins={})
+    page = report(proxy_auc={}, stand_ins={})
     assert "Without labels" not in page.text
     assert "AUC over severity" not in page.pictures
 
