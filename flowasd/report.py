@@ -183,9 +183,9 @@ def _without_labels(
         outlook += f"; the most, {_percent(proxy_auc[best])} %, by “{best}”"
     text = (
         "No anomaly was looked at: stand-ins were put into normal clips that were held out of "
-        "training. The AUC is the mean over “blend”, a share of another machine ID’s clip; where "
-        "there is one ID, over all stand-ins. It compares rules and runs; real anomalies may be "
-        "easier or harder. Dashed: chance."
+        "training. The AUC is the mean over “blend”, a share of another machine ID’s clip, counted "
+        "twice, and over the faults. It compares rules and runs; real anomalies may be easier or "
+        "harder. Dashed: chance."
     )
     cells = [page.figure(plots.severity_curves(stand_ins)), page.paragraph(text, "soft")]
     html = page.paragraph(f"{outlook}.", "verdict") + page.grid(cells)

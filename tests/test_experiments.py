@@ -98,8 +98,8 @@ def test_detectors_are_ranked_within_their_fold():
     assert rank_correlation(detectors, "bad", lambda d: d.fold) == pytest.approx(-1)
     assert np.isnan(rank_correlation(detectors, "good", lambda d: (d.fold, d.flow)))
     _, _, good, bad = ranking_table(detectors).splitlines()
-    assert good == "| good | 1.00 | 1.00 | – | 0.0 | b, `mean` |"
-    assert bad == "| bad | -1.00 | -1.00 | – | 40.0 | c, `mean` |"
+    assert good == "| good | 1.00 | 1.00 | 1.00 | – | 0.0 | b, `mean` |"
+    assert bad == "| bad | -1.00 | -1.00 | -1.00 | – | 40.0 | c, `mean` |"
 
 
 def test_rank_correlation_is_spearmans():
