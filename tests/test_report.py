@@ -250,7 +250,7 @@ def test_silence_and_a_single_frame(report):
 
 
 def test_next_to_nothing(report):
-    page = report(clips=[], examples=[], history=[], summary={}, expected={}, stand_ins={})
+    page = report(clips=[], examples=[], history=[], summary={}, proxy_auc={}, stand_ins={})
     assert page.pictures == []
     assert "0 clips of 0 machine IDs scored" in page.text
 
