@@ -24,7 +24,6 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     | {"train.objective.temperature": 0.2, "train.objective.weight": 3.0},
     "contrast, temperature 0.2, noise 0.03": CONTRAST
     | {"train.objective.temperature": 0.2, "train.noise": 0.03},
-    "contrast, all steps see the ID": {"train.objective.name": "contrast", "level.width": 64},
     "outlier": SHARED | {"train.objective.name": "outlier"},
     # Front-end
     "n_fft 1024": {
