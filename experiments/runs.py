@@ -1,9 +1,12 @@
 """One run of an experiment: train, assess and evaluate in a folder of its own."""
 
 import json
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from flowasd.assess import assess_to_csv
+from flowasd.errors import UserError
 from flowasd.evaluate import evaluate, write_evaluation_report, write_results
 from flowasd.train import train
 from flowasd.typing import Config
@@ -29,3 +32,12 @@ def run(config: Config, data: Path, workdir: Path, seed: int) -> dict:
 def numbers(text: str) -> list[int]:
     """Numbers with commas between them, as a flag has them."""
     return [int(number) for number in text.split(",")]
+
+
+def command(main: Callable[[], None]) -> None:
+    """Runs the main function of an experiment; what the user can mend is one line and status 2."""
+    try:
+        main()
+    except (UserError, OSError) as error:
+        print(f"experiments: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -4,6 +4,7 @@ from scipy.stats import spearmanr
 
 from experiments.ablations.variants import VARIANTS, variant
 from experiments.assess.ranking import Detector, rank_correlation, ranking_table
+from experiments.runs import command
 from experiments.slider_fewshot.ensemble import averaged_over_seeds
 from experiments.slider_fewshot.folds import FOLDS, lay_out_fold
 from experiments.slider_fewshot.pictures import (
@@ -15,6 +16,7 @@ from experiments.slider_fewshot.pictures import (
 )
 from experiments.slider_fewshot.tables import Figure, by_fold, by_machine, spread
 from flowasd.config import check_config
+from flowasd.errors import UserError
 from flowasd.files import write_csv
 
 IDS = ("00", "02")
@@ -135,3 +137,13 @@ def test_an_average_over_seeds_averages_the_scores_of_a_clip(tmp_path):
     draw_distributions(tmp_path / "scores.svg", folders[0], "mean")
     assert "id_00" in (tmp_path / "roc.svg").read_text()
     assert (tmp_path / "scores.svg").exists()
+
+
+def test_what_the_user_can_mend_is_one_line_and_status_2(capsys):
+    def main():
+        raise UserError("no such folder")
+
+    with pytest.raises(SystemExit) as ended:
+        command(main)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == "experiments: no such folder\n"

@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 
 from experiments.ablations.variants import VARIANTS, variant
-from experiments.runs import numbers, run
+from experiments.runs import command, numbers, run
 from experiments.slider_fewshot.folds import lay_out_fold
 from experiments.slider_fewshot.tables import by_machine, figures_of, write_figures
 
@@ -36,4 +36,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

@@ -12,9 +12,11 @@ import json
 from pathlib import Path
 
 from experiments.assess.ranking import Detector, ranking_table
+from experiments.runs import command
 from flowasd.assess import proxy_auc, read_estimates
 from flowasd.calibration import SCORES
 from flowasd.data.faults import FAULTS
+from flowasd.errors import UserError
 
 
 def detectors_of(run: Path) -> list[Detector]:
@@ -45,8 +47,11 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, nargs="+", default=folders)
     parser.add_argument("--output", type=Path, default=Path("runs/assess"))
     args = parser.parse_args()
-    done = [path for runs in args.runs for path in runs.glob("*/*/results/assess.csv")]
+    done = [path for runs in args.runs for path in runs.glob("*/*/results/summary.json")]
     runs = sorted(path.parent.parent for path in done)
+    if not runs:
+        folders = ", ".join(map(str, args.runs))
+        raise UserError(f"no finished run in {folders}; run experiments.ablations first")
     detectors = [detector for run in runs for detector in detectors_of(run)]
     args.output.mkdir(parents=True, exist_ok=True)
     with (args.output / "results.csv").open("w", newline="") as file:
@@ -59,4 +64,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

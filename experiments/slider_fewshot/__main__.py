@@ -13,7 +13,7 @@ from pathlib import Path
 
 from experiments.baselines.methods import METHODS
 from experiments.baselines.run import run_baseline
-from experiments.runs import numbers, run
+from experiments.runs import command, numbers, run
 from experiments.slider_fewshot.ensemble import averaged_over_seeds
 from experiments.slider_fewshot.folds import FOLDS, lay_out_fold
 from experiments.slider_fewshot.pictures import draw_distributions, draw_rocs
@@ -69,4 +69,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)
