@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.stats import norm
+from scipy.special import log_ndtr
 from sklearn.covariance import LedoitWolf
 
 from flowasd.errors import UserError
@@ -192,7 +192,7 @@ def clip_scores(clips: Clips, calibration: Calibration) -> dict[str, PerClip]:
         return {rule: np.zeros(0) for rule in SCORES}
     scores = scores_without_calibration(clips, calibration.normality)
     z = (_joined(scores) - calibration.location[clips.machine]) / calibration.spread[clips.machine]
-    return scores | {"combined": -np.maximum(norm.logsf(z), math.log(calibration.floor)).sum(1)}
+    return scores | {"combined": -np.maximum(log_ndtr(-z), math.log(calibration.floor)).sum(1)}
 
 
 def own(values: PerMachine, machine: Machine) -> PerClip:
