@@ -5,7 +5,9 @@ from ml_collections import ConfigDict
 from flowasd.typing import Config
 
 
-def level(squeeze=(1, 128), steps=8, width=128, kernel=(5, 1), conditional=True) -> ConfigDict:
+def level(
+    squeeze=(1, 128), steps=8, width=128, kernel=(5, 1), conditional=True, remat=False
+) -> ConfigDict:
     """One level of the flow, as `flowasd.flow.glow.LevelSpec` has it; tuples are (time, mel)."""
     return ConfigDict(
         {
@@ -14,6 +16,7 @@ def level(squeeze=(1, 128), steps=8, width=128, kernel=(5, 1), conditional=True)
             "width": width,
             "kernel": kernel,
             "conditional": conditional,
+            "remat": remat,
         }
     )
 
@@ -39,6 +42,7 @@ def get_config() -> Config:
             "model": {
                 "levels": (level(),),
                 "embed": 16,  # size of the embedding of the machine ID
+                "dtype": "float32",  # of the coupling networks; bfloat16 on accelerators
             },
             "train": {
                 "steps": 700,

@@ -13,7 +13,7 @@ from flowasd.typing import Config
 def get_config() -> Config:
     """Returns the default config with the flow and the patches of the `image` shape."""
     config = default.get_config()
-    level = default.level(squeeze=(2, 2), steps=12, width=256, kernel=(3, 3))
+    level = default.level(squeeze=(2, 2), steps=12, width=256, kernel=(3, 3), remat=True)
     config.model.levels = (level, level, level)
     config.frontend.update({"n_fft": 1024, "hop_length": 512})
     config.train.update({"batch_size": 64, "steps": 10000, "eval_every": 500})

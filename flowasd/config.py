@@ -12,6 +12,8 @@ from flowasd.flow.glow import make_glow
 from flowasd.objective import OBJECTIVES
 from flowasd.typing import Config
 
+DTYPES = ("float32", "bfloat16")
+
 
 def check_config(config: Config) -> None:
     """Raises a `UserError` that lists every value that cannot work."""
@@ -36,6 +38,8 @@ def _problems(config: Config) -> Iterator[str]:
         yield f"train.objective.name={train.objective.name} is not one of {names}"
     if train.objective.temperature <= 0:
         yield f"train.objective.temperature={train.objective.temperature} must be above 0"
+    if config.model.dtype not in DTYPES:
+        yield f"model.dtype={config.model.dtype} is not one of {', '.join(DTYPES)}"
     if score.rule not in SCORES:
         yield f"score.rule={score.rule} is not one of {', '.join(SCORES)}"
     if score.hop > train.patch_length:

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Float
 
 LOG_SCALE_BOUND = 2.0
 
@@ -23,6 +23,17 @@ def shifted(
     return jnp.pad(x, padding)[:, first_time : first_time + n_time, first_mel : first_mel + n_mel]
 
 
+def product(
+    x: Float[Array, "batch time mel channel"], weight: Float[Array, "out channel"]
+) -> Float[Array, "batch time mel out"]:
+    """`x @ weight.T`.
+
+    With the weight this way round, JAX forms its gradient without a transpose, which XLA on CPUs
+    would turn into copies and a slow product.
+    """
+    return jax.lax.dot_general(x, weight, (((3,), (1,)), ((), ())))
+
+
 class CouplingNet(nnx.Module):
     """Convolution, pointwise layer, convolution, with a bias from the condition in the first two.
 
@@ -30,7 +41,8 @@ class CouplingNet(nnx.Module):
     shifted inputs and multiplies, the last multiplies and adds the shifted products. The bias is
     one per mel row: unlike an image, a spectrogram is not the same at every height. The last
     layer starts at 0, so that the coupling starts as the identity; what the condition adds starts
-    at 0 too, and `embed=0` leaves the condition out.
+    at 0 too, and `embed=0` leaves the condition out. All of it is computed in `dtype` (none:
+    that of the input), but for the sum that it returns.
     """
 
     def __init__(
@@ -42,18 +54,20 @@ class CouplingNet(nnx.Module):
         width: int,
         kernel: tuple[int, int],
         embed: int,
+        dtype: str | None,
         rngs: nnx.Rngs,
     ):
         self.kernel = kernel
+        self.dtype = dtype
         taps = len(self._offsets())
-        he = nnx.initializers.he_normal()
-        self.gather = nnx.Param(he(rngs.params(), (taps * inputs, width)))
+        he = nnx.initializers.he_normal(in_axis=1, out_axis=0)
+        self.gather = nnx.Param(he(rngs.params(), (width, taps * inputs)))
         self.gather_bias = nnx.Param(jnp.zeros((mel, width)))
         self.gather_condition = nnx.Param(jnp.zeros((embed, width))) if embed else None
         self.middle = nnx.Param(he(rngs.params(), (width, width)))
         self.middle_bias = nnx.Param(jnp.zeros((mel, width)))
         self.middle_condition = nnx.Param(jnp.zeros((embed, width))) if embed else None
-        self.scatter = nnx.Param(jnp.zeros((width, taps * outputs)))
+        self.scatter = nnx.Param(jnp.zeros((taps * outputs, width)))
         self.scatter_bias = nnx.Param(jnp.zeros((mel, outputs)))
 
     def _offsets(self) -> list[tuple[int, int]]:
@@ -66,15 +80,19 @@ class CouplingNet(nnx.Module):
     ) -> Float[Array, "batch time mel out"]:
         """Returns the network's output at every position."""
 
-        def from_condition(weight: nnx.Param | None) -> Array | float:
-            return 0.0 if weight is None else (condition @ weight[...])[:, None, None]
+        def cast(array: ArrayLike) -> Array:
+            return jnp.asarray(array, self.dtype)
 
-        bias = self.gather_bias[...] + from_condition(self.gather_condition)
+        def bias(rows: nnx.Param, weight: nnx.Param | None) -> Array:
+            by_condition = 0.0 if weight is None else (condition @ weight[...])[:, None, None]
+            return cast(rows[...] + by_condition)
+
+        x = cast(x)
         taps = jnp.concatenate([shifted(x, *offset) for offset in self._offsets()], -1)
-        hidden = jax.nn.relu(taps @ self.gather[...] + bias)
-        bias = self.middle_bias[...] + from_condition(self.middle_condition)
-        hidden = jax.nn.relu(hidden @ self.middle[...] + bias)
-        products = jnp.split(hidden @ self.scatter[...], len(self._offsets()), -1)
+        hidden = product(taps, cast(self.gather[...])) + bias(self.gather_bias, self.gather_condition)
+        hidden = product(jax.nn.relu(hidden), cast(self.middle[...]))
+        hidden = jax.nn.relu(hidden + bias(self.middle_bias, self.middle_condition))
+        products = jnp.split(product(hidden, cast(self.scatter[...])), len(self._offsets()), -1)
         moved = (shifted(p, *offset) for p, offset in zip(products, self._offsets(), strict=True))
         return sum(moved, start=self.scatter_bias[...])
 
@@ -94,6 +112,7 @@ class ConditionalCoupling(nnx.Module):
         width: int,
         kernel: tuple[int, int],
         embed: int,
+        dtype: str | None = None,
         rngs: nnx.Rngs,
     ):
         kept = channels // 2
@@ -104,6 +123,7 @@ class ConditionalCoupling(nnx.Module):
             width=width,
             kernel=kernel,
             embed=embed,
+            dtype=dtype,
             rngs=rngs,
         )
 

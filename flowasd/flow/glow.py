@@ -30,6 +30,11 @@ class LevelSpec(NamedTuple):
         kernel: Kernel `(time, mel)` of the coupling networks, odd.
         conditional: Whether the coupling networks see the machine ID. The levels before the first
             that does are the same for all IDs and run once, however many IDs are asked about.
+        remat: Whether a step's activations are computed again for its gradient, not kept: less
+            memory, and faster where they are large. Otherwise the loop over the steps is
+            unrolled, so that they stay where they are.
+        dtype: What the coupling networks compute in, such as `"bfloat16"`; none: as their input.
+            What mixes channels or sums densities never leaves float32.
     """
 
     squeeze: tuple[int, int]
@@ -37,6 +42,8 @@ class LevelSpec(NamedTuple):
     width: int
     kernel: tuple[int, int]
     conditional: bool = True
+    remat: bool = False
+    dtype: str | None = None
 
 
 class Step(nnx.Module):
@@ -46,7 +53,13 @@ class Step(nnx.Module):
         self.actnorm = ActNorm(channels)
         self.linear = InvertibleLinear(channels, rngs)
         self.coupling = ConditionalCoupling(
-            channels, mel=mel, width=spec.width, kernel=spec.kernel, embed=embed, rngs=rngs
+            channels,
+            mel=mel,
+            width=spec.width,
+            kernel=spec.kernel,
+            embed=embed,
+            dtype=spec.dtype,
+            rngs=rngs,
         )
 
     def forward(
@@ -78,6 +91,7 @@ class Level(nnx.Module):
             return Step(spec, mel=mel, channels=channels, embed=seen, rngs=rngs)
 
         self.conditional = spec.conditional
+        self.remat = spec.remat
         self.squeeze = Squeeze(*spec.squeeze)
         self.steps = stack(rngs)
 
@@ -97,7 +111,9 @@ class Level(nnx.Module):
             y, by_step = nnx.merge(graph, state).forward(y, condition)
             return (y, log_det + by_step), None
 
-        carry, _ = jax.lax.scan(body, self.squeeze.forward(x, condition), stacked)
+        body = jax.checkpoint(body) if self.remat else body
+        start = self.squeeze.forward(x, condition)
+        carry, _ = jax.lax.scan(body, start, stacked, unroll=not self.remat)
         return carry
 
     def initialise(
@@ -267,6 +283,8 @@ def make_glow(config: Config, *, n_mels: int, n_machines: int, seed: int) -> Glo
             width=level["width"],
             kernel=tuple(level["kernel"]),
             conditional=level["conditional"],
+            remat=level["remat"],
+            dtype=config.dtype,
         )
         for level in config.levels
     ]
