@@ -33,9 +33,8 @@ sys.exit(score_fleet(Path(workdir), inputs, None, output, actors=2, files_per_bl
 @pytest.fixture(scope="module")
 def scratch():
     """A folder for Ray, short: sockets lie below it, whose paths may not exceed 107 bytes."""
-    folder = tempfile.mkdtemp(prefix="ray", dir="/tmp")
-    yield folder
-    shutil.rmtree(folder)
+    with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp") as folder:
+        yield folder
 
 
 @pytest.fixture(scope="module")
