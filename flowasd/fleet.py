@@ -85,7 +85,8 @@ def score_fleet(
         settings = [model, detector.config.score.to_dict(), machine_id]
         blocks = cut_blocks(paths, settings, files_per_block)
         score_blocks(folder, blocks, (workdir.absolute(), machine_id, config), actors)
-    failed = sum(pq.read_metadata(shard).num_rows for shard in folder.glob("errors/*.parquet"))
+    shards = [folder / "errors" / f"{name}.parquet" for name in blocks]
+    failed = sum(pq.read_metadata(shard).num_rows for shard in shards if shard.exists())
     if failed:
         where = f"{failed} of {len(paths)} files were not scored: {folder / 'errors'}"
         print(f"flowasd: {where}", file=sys.stderr)
@@ -167,9 +168,12 @@ def score_blocks(
         return
     with tqdm(total=len(blocks), initial=len(done), unit="shard", desc="score") as bar:
         for row in _scored(missing, arguments, actors).iter_rows():
+            shard = f"{row['name']}.parquet"
             if row["errors"]:
-                write_bytes(errors / f"{row['name']}.parquet", row["errors"])
-            write_bytes(scores / f"{row['name']}.parquet", row["scores"])
+                write_bytes(errors / shard, row["errors"])
+            else:  # the files may have been mended
+                (errors / shard).unlink(missing_ok=True)
+            write_bytes(scores / shard, row["scores"])
             bar.update()
 
 
