@@ -21,8 +21,9 @@ INPUT = flags.DEFINE_multi_string("input", [], "score: file, folder or glob; may
 OUTPUT = flags.DEFINE_string(
     "output",
     None,
-    "score: CSV to write, default standard output. Other modes: folder, default the workdir.",
+    "score: CSV, default standard output; with ray a folder. Others: folder, default the workdir.",
 )
+ENGINE = flags.DEFINE_enum("engine", "local", ["local", "ray"], "score: what it runs on.")
 MACHINE_ID = flags.DEFINE_string("machine_id", None, "score: ID of all inputs, such as id_00.")
 
 
@@ -40,9 +41,11 @@ def main(argv: Sequence[str]) -> int:
     if len(argv) > 1:
         raise UserError(f"not a flag: {' '.join(argv[1:])}")
     if MODE.value == "score":
-        from flowasd.score_files import score_to_csv
-
-        return score_to_csv(workdir(), INPUT.value, MACHINE_ID.value, OUTPUT.value, CONFIG.value)
+        if ENGINE.value == "ray":
+            from flowasd.fleet import score_fleet as score
+        else:
+            from flowasd.score_files import score_to_csv as score
+        return score(workdir(), INPUT.value, MACHINE_ID.value, OUTPUT.value, CONFIG.value)
     folder = Path(OUTPUT.value or workdir())
     from flowasd import assess, evaluate, train
 
