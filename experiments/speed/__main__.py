@@ -1,0 +1,43 @@
+"""Measures flowasd beside its peers on this machine and writes the table.
+
+python -m experiments.speed [--quick] [--only logmel image …] [--data=DIR/slider] [--run=DIR]
+
+The peers are the extra `bench`; one that is not installed is named and left out.
+"""
+
+import argparse
+from pathlib import Path
+
+from experiments.speed import flows, logmel
+from experiments.speed.machine import description
+from experiments.speed.tables import table, write_rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m experiments.speed")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds, under three minutes")
+    parser.add_argument("--workdir", type=Path, default=Path("runs/speed"))
+    parts = {
+        "logmel": lambda: logmel.measure(rounds(20)),
+        "image": lambda: flows.measure("image", rounds(9)),
+        "mel": lambda: flows.measure("mel", rounds(9)),
+    }
+    parser.add_argument("--only", nargs="+", choices=parts, default=list(parts))
+    args = parser.parse_args()
+
+    def rounds(full: int) -> int:
+        return max(3, full // 3) if args.quick else full
+
+    rows = []
+    print(f"{description()}\n")
+    for part in args.only:
+        own = list(parts[part]())
+        print(f"{table(own)}\n", flush=True)
+        rows += own
+    args.workdir.mkdir(parents=True, exist_ok=True)
+    write_rows(args.workdir / "results.json", rows)
+    (args.workdir / "tables.md").write_text(f"{description()}\n\n{table(rows)}\n")
+
+
+if __name__ == "__main__":
+    main()
