@@ -1,6 +1,6 @@
 """Measures flowasd beside its peers on this machine and writes the table.
 
-python -m experiments.speed [--quick] [--only logmel image …] [--data=DIR/slider] [--run=DIR]
+python -m experiments.speed [--quick] [--only logmel image …] [--data=DIR/slider]
 
 The peers are the extra `bench`; one that is not installed is named and left out.
 """
@@ -8,7 +8,7 @@ The peers are the extra `bench`; one that is not installed is named and left out
 import argparse
 from pathlib import Path
 
-from experiments.speed import flows, logmel
+from experiments.speed import files, flows, growth, logmel, startup
 from experiments.speed.machine import description
 from experiments.speed.tables import table, write_rows
 
@@ -16,11 +16,15 @@ from experiments.speed.tables import table, write_rows
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m experiments.speed")
     parser.add_argument("--quick", action="store_true", help="fewer rounds, under three minutes")
+    parser.add_argument("--data", default="", help="data set of file to score; none: built in")
     parser.add_argument("--workdir", type=Path, default=Path("runs/speed"))
     parts = {
         "logmel": lambda: logmel.measure(rounds(20)),
         "image": lambda: flows.measure("image", rounds(9)),
         "mel": lambda: flows.measure("mel", rounds(9)),
+        "files": lambda: files.measure(args.workdir / "run", args.data, rounds(9)),
+        "startup": lambda: startup.measure(args.workdir / "run", args.data, rounds(5)),
+        "growth": lambda: growth.measure(args.quick),
     }
     parser.add_argument("--only", nargs="+", choices=parts, default=list(parts))
     args = parser.parse_args()

@@ -15,7 +15,7 @@ from flowasd.typing import Config
 
 
 class FreiaGlow(torch.nn.Module):
-    """A graph of `AllInOneBlock`s: affine coupling, actnorm and a rotation, which is not learned."""
+    """A graph of `AllInOneBlock`s: affine coupling, actnorm and a fixed rotation."""
 
     def __init__(self, config: Config):
         super().__init__()

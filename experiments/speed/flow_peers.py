@@ -61,7 +61,7 @@ def flow_tasks(shape: str, gemm: int, library: str) -> Tasks:
 
 
 def laid_out(x: torch.Tensor, config: Config) -> torch.Tensor:
-    """Patches `(batch, time, mel)` as `(batch, channel, time, mel)`, or with mel as the channels."""
+    """Patches `(batch, time, mel)` as `(batch, channel, time, mel)`, or mel as the channels."""
     if mel_is_channels(config):
         return x.permute(0, 2, 1)[..., None].contiguous()
     return x[:, None]

@@ -26,7 +26,7 @@ def measure(shape: str, rounds: int) -> Iterator[Row]:
         yield rate_row(f"{shape}_gemm_vs_{peer}", gemm, peer, 2e-9 * GEMM**3, "GFLOP/s")
     for task in patches:  # scoring first: a process's peak of memory never falls
         seconds = interleaved(sides, task, rounds)
-        yield from _compared(f"{shape}_{task}", seconds, patches[task])
+        yield from compared(f"{shape}_{task}", seconds, patches[task])
         memory = {name: side.peak_mib() for name, side in sides.items()}
         yield _beside_best(f"{shape}_{task}_memory", memory, "MiB", seconds)
         flops = glow_flops(config) * patches[task] * (3 if task == "train" else 1)
@@ -43,7 +43,8 @@ def _peers(sides: Mapping) -> list[str]:
     return [name for name in sides if name != "flowasd"]
 
 
-def _compared(name: str, seconds: Mapping[str, Sequence[float]], patches: int) -> Iterator[Row]:
+def compared(name: str, seconds: Mapping[str, Sequence[float]], patches: int) -> Iterator[Row]:
+    """Our rate beside every peer's and the best one's; ours alone where there is no peer."""
     for peer in _peers(seconds):
         yield rate_row(f"{name}_vs_{peer}", seconds, peer, patches, "patches/s")
     if best := best_peer(seconds):

@@ -23,8 +23,9 @@ def glow_flops(config: Config) -> float:
     """Floating-point operations of the log-density of one patch; a training step takes three times.
 
     Only matrix products count, two operations for each multiply and add: the invertible linear
-    and the three layers of the coupling network at every position. Backward takes two products
-    (by the weights, by the inputs) for each of forward, hence the convention of three.
+    and the three layers of the coupling network at every position. What is done once a batch, such
+    as the product of the invertible linear's factors, does not. Backward takes two products (by the
+    weights, by the inputs) for each of forward, hence the convention of three.
     """
     time, mel, channels, flops = config.train.patch_length, config.frontend.n_mels, 1, 0
     for level in config.model.levels:

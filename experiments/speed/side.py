@@ -10,6 +10,7 @@ import os
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -27,15 +28,25 @@ class Side:
     Args:
         function: `module:function`; it returns `Tasks`.
         *arguments: Its arguments, as JSON can carry them.
+        environment: Environment variables of the process; without them, our own.
 
     Raises:
         Absent: If the module cannot be imported.
     """
 
-    def __init__(self, function: str, *arguments: Any):
+    def __init__(
+        self, function: str, *arguments: Any, environment: Mapping[str, str] | None = None
+    ):
         command = [sys.executable, "-m", __name__, function, json.dumps(arguments)]
+        # Warnings and progress bars, shown if it fails; closed with the process
+        self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
         self.process = subprocess.Popen(
-            command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            command,
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.errors,
+            env=environment,
         )
         self._answer()
 
@@ -54,6 +65,7 @@ class Side:
     def close(self) -> None:
         """Ends the process."""
         self.process.communicate()
+        self.errors.close()
 
     def _ask(self, task: str) -> dict[str, Any]:
         assert self.process.stdin
@@ -64,7 +76,9 @@ class Side:
         assert self.process.stdout
         line = self.process.stdout.readline()
         if not line:
-            raise RuntimeError(f"{self.process.args} ended with status {self.process.wait()}")
+            self.errors.seek(0)
+            status = self.process.wait()
+            raise RuntimeError(f"{self.process.args}: status {status}\n{self.errors.read()}")
         answer = json.loads(line)
         if "absent" in answer:
             self.close()
