@@ -9,9 +9,13 @@ from flowasd.typing import Config
 
 
 class NormflowsGlow(torch.nn.Module):
-    """`MultiscaleFlow` as normflows' own Glow example builds it; the call is the log-density."""
+    """`MultiscaleFlow` as normflows' own Glow example builds it; the call is the log-density.
 
-    def __init__(self, config: Config):
+    Where there are several machine IDs, the base density depends on them, as that example's does
+    on classes; `GlowBlock` has no condition.
+    """
+
+    def __init__(self, config: Config, n_machines: int):
         super().__init__()
         channels, time, mel = input_shape(config)
         flows, merges, bases = [], [], []
@@ -23,15 +27,20 @@ class NormflowsGlow(torch.nn.Module):
             if i + 1 < len(config.model.levels):
                 merges.append(normflows.flows.Merge())
                 channels //= 2
-            bases.append(normflows.distributions.DiagGaussian((channels, time, mel)))
+            shape = (channels, time, mel)
+            bases.append(
+                normflows.distributions.ClassCondDiagGaussian(shape, n_machines)
+                if n_machines > 1
+                else normflows.distributions.DiagGaussian(shape)
+            )
         # normflows counts its levels from the latents outwards
         self.flow = normflows.MultiscaleFlow(
-            bases[::-1], flows[::-1], merges[::-1], class_cond=False
+            bases[::-1], flows[::-1], merges[::-1], class_cond=n_machines > 1
         )
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, machine: torch.Tensor | None = None) -> torch.Tensor:
         """Log-density of every sample in nats."""
-        return self.flow.log_prob(x, None)
+        return self.flow.log_prob(x, machine)
 
 
 def _block(channels: int, level) -> normflows.flows.GlowBlock:
@@ -43,6 +52,6 @@ def _block(channels: int, level) -> normflows.flows.GlowBlock:
     return block
 
 
-def make_flow(config: Config) -> NormflowsGlow:
+def make_flow(config: Config, n_machines: int = 1) -> NormflowsGlow:
     """The flow of a config."""
-    return NormflowsGlow(config)
+    return NormflowsGlow(config, n_machines)

@@ -76,9 +76,11 @@ class Side:
         assert self.process.stdout
         line = self.process.stdout.readline()
         if not line:
+            self.process.wait()
             self.errors.seek(0)
-            status = self.process.wait()
-            raise RuntimeError(f"{self.process.args}: status {status}\n{self.errors.read()}")
+            errors = self.errors.read()
+            self.close()
+            raise RuntimeError(f"{self.process.args} failed:\n{errors}")
         answer = json.loads(line)
         if "absent" in answer:
             self.close()
@@ -123,11 +125,10 @@ def serve(function: str, arguments: Sequence[Any]) -> None:
 
     module, name = function.split(":")
     try:
-        make = getattr(importlib.import_module(module), name)
+        tasks: Tasks = getattr(importlib.import_module(module), name)(*arguments)
     except ModuleNotFoundError as error:
         answer(absent=str(error))
         return
-    tasks: Tasks = make(*arguments)
     answer()
     for line in sys.stdin:
         if task := line.strip():
