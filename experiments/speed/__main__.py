@@ -23,16 +23,18 @@ def main() -> None:
         "image": lambda: flows.measure("image", rounds(9)),
         "mel": lambda: flows.measure("mel", rounds(9)),
         "files": lambda: files.measure(args.workdir / "run", args.data, rounds(9)),
-        "startup": lambda: startup.measure(args.workdir / "run", args.data, rounds(5)),
+        "startup": lambda: startup.measure(args.workdir / "run", args.data, rounds(4)),
         "growth": lambda: growth.measure(args.quick),
         "auc": lambda: auc.measure(args.data),
     }
     default = [part for part in parts if part != "auc"]  # which takes a data set and its time
     parser.add_argument("--only", nargs="+", choices=parts, default=default)
     args = parser.parse_args()
+    if "auc" in args.only and not args.data:
+        parser.error("auc needs real recordings; name a data set with --data")
 
     def rounds(full: int) -> int:
-        return max(3, full // 3) if args.quick else full
+        return max(1, full // 4) if args.quick else full
 
     rows = []
     print(f"{description()}\n")

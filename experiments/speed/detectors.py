@@ -7,7 +7,7 @@ from experiments.speed.side import Side, Tasks
 from flowasd.data.source import open_source
 from flowasd.train import train
 
-CLIPS = 256
+CLIPS = 128
 
 
 def recordings(workdir: Path, data: str) -> list[str]:
@@ -29,7 +29,7 @@ def train_tasks(workdir: str, data: str) -> Tasks:
     """
     config = default.get_config()
     config.data.root = data
-    config.data.simulated.update({"n_train": 20, "n_test": 32})
+    config.data.simulated.update({"n_train": 20, "n_test": 16})
     config.train.update({"steps": 20, "warmup_steps": 5, "eval_every": 20})
 
     def train_and_list() -> list[str]:
