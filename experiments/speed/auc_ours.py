@@ -1,0 +1,89 @@
+"""Our side of the race to an AUC, and the data that both sides share."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from flax import nnx
+from jaxtyping import Float
+
+from configs import default
+from experiments.speed.side import Tasks
+from flowasd import metrics
+from flowasd.bank import Bank, make_bank, source_features
+from flowasd.data.source import Source, cache_folder, open_source
+from flowasd.frontend import Frontend, fit_standardisation, standardise
+from flowasd.scoring import RULES, frame_nll
+from flowasd.train import initial_state, run_steps
+from flowasd.typing import Config
+
+
+class Fold(NamedTuple):
+    """A data set as the default config sees it.
+
+    Attributes:
+        config: The default config.
+        source: The clips.
+        banks: Clips of `train` and `validation`.
+        test: Standardised log-mels of the test clips.
+    """
+
+    config: Config
+    source: Source
+    banks: dict[str, Bank]
+    test: list[Float[np.ndarray, "_ mel"]]
+
+    def auc(self, nlls: Sequence[Float[np.ndarray, " _"]]) -> float:
+        """AUC in percent of the rule `std`, the average over machine IDs."""
+        clips = self.source.splits["test"]
+        ids, labels = [clip.machine_id for clip in clips], [clip.label for clip in clips]
+        scores = np.array([RULES["std"](nll) for nll in nlls])
+        return 100 * metrics.average(metrics.per_machine(ids, labels, scores)).auc
+
+
+def open_fold(data: str) -> Fold:
+    """Reads a data set with a labelled `test`."""
+    config = default.get_config()
+    config.data.root = data
+    source = open_source(config.data, config.seed)
+    features = source_features(source, Frontend(**config.frontend), cache_folder(config.data))
+    statistics = fit_standardisation(features["train"].frames)
+    banks = {
+        split: make_bank(features[split], source.machine_index(split), statistics)
+        for split in ("train", "validation")
+    }
+    test = [standardise(clip, statistics) for clip in features["test"].clips()]
+    return Fold(config, source, banks, test)
+
+
+def race_tasks(data: str) -> Tasks:
+    """`train`: on to the next validation; `auc`: the AUC then; `ended`: whether it was the last."""
+    fold = open_fold(data)
+    config, machines = fold.config, fold.source.machine_index("test")
+    now = {}
+
+    def validated() -> Iterator[None]:
+        graph, state = initial_state(config, fold.banks["train"], len(fold.source.machine_ids))
+        for reached, row in run_steps(config.train, graph, state, fold.banks):
+            if "validation_nll" in row:
+                now["flow"] = nnx.merge(graph, reached.params, reached.constants)
+                now["step"] = row["step"]
+                yield
+
+    updates = validated()
+
+    def auc() -> float:
+        nlls = frame_nll(
+            now["flow"],
+            fold.test,
+            length=config.train.patch_length,
+            hop=config.score.hop,
+            batch_size=config.score.batch_size,
+        )
+        return fold.auc([nll[:, m] for nll, m in zip(nlls, machines, strict=True)])
+
+    return {
+        "train": lambda: next(updates),
+        "auc": auc,
+        "ended": lambda: now["step"] == config.train.steps,
+    }

@@ -1,0 +1,52 @@
+"""Scoring of files, whole and in parts."""
+
+from pathlib import Path
+
+import numpy as np
+
+from experiments.speed.side import Tasks
+from flowasd.bank import CLIPS_PER_BATCH
+from flowasd.data.audio import read_all
+from flowasd.detector import CLIPS_AT_ONCE, Detector
+from flowasd.frontend import log_mel_batch
+
+
+def score_tasks(workdir: str, paths: list[str]) -> Tasks:
+    """`score` scores files as `--mode=score` does; the others are its parts, each by itself.
+
+    The files must be of one length.
+    """
+    detector = Detector.load(Path(workdir))
+    files = [Path(path) for path in paths]
+    ids = [result.machine_id for result in detector.score(files)]
+
+    def decode() -> np.ndarray:
+        clips = read_all(files, detector.frontend.sample_rate)
+        return np.stack([clip for _, clip in clips if isinstance(clip, np.ndarray)])
+
+    def front_end() -> np.ndarray:
+        batches = (samples[i : i + CLIPS_PER_BATCH] for i in range(0, len(ids), CLIPS_PER_BATCH))
+        return np.concatenate([log_mel_batch(batch, detector.frontend) for batch in batches])
+
+    def flow() -> list:
+        chunks = (slice(i, i + CLIPS_AT_ONCE) for i in range(0, len(ids), CLIPS_AT_ONCE))
+        return [detector.clips(list(log_mels[chunk]), ids[chunk]) for chunk in chunks]
+
+    samples = decode()
+    log_mels = front_end()
+    clips = flow()
+    parts = {
+        "decode": decode,
+        "front-end": front_end,
+        "flow": flow,
+        "rules": lambda: [detector.clip_scores(some) for some in clips],
+    }
+    whole = {"score": lambda: list(detector.score(files))}
+    return {task: _without_value(run) for task, run in (whole | parts).items()}
+
+
+def _without_value(run):
+    def task() -> None:
+        run()
+
+    return task

@@ -1,0 +1,68 @@
+"""Our side of the comparison of flows."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from experiments.speed.shapes import shape_config
+from experiments.speed.side import Tasks
+from flowasd.bank import Bank, Features, make_bank
+from flowasd.flow.glow import Glow
+from flowasd.frontend import Standardisation
+from flowasd.scoring import patch_nll
+from flowasd.train import TrainState, initial_state, run_steps
+from flowasd.typing import Config
+
+CLIPS, FRAMES = 16, 320  # of a bank of noise
+
+
+def flow_tasks(shape: str, gemm: int) -> Tasks:
+    """Training and scoring of a shape, and a large matrix product.
+
+    `train` is one dispatch of the training loop (`log_every` steps, patches drawn from a bank,
+    noise, clipping, metrics read back), `score` one batch of scoring. There is one machine ID, so
+    that both sides compute one density a patch.
+    """
+    config = shape_config(shape)
+    bank = noise_bank(CLIPS, FRAMES, config.frontend.n_mels)
+    graph, state = initial_state(config, bank, 1)
+    flow_state = nnx.split(nnx.merge(graph, state.params, state.constants))[1]
+    flow_state = jax.tree.map(jnp.copy, flow_state)  # training uses the memory of its own again
+    n_parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
+    batch, length = config.train.batch_size, config.train.patch_length
+    patches = bank.frames[: batch * length].reshape(batch, length, -1)
+    train = train_task(config, bank, graph, state)
+    rng = np.random.default_rng(0)
+    square = jnp.asarray(rng.standard_normal((gemm, gemm), np.float32))
+    product = jax.jit(jnp.dot)
+
+    def multiply() -> None:
+        product(square, square).block_until_ready()
+
+    return {
+        "train": train,
+        "score": lambda: float(np.asarray(patch_nll(graph, flow_state, patches)).mean()),
+        "gemm": multiply,
+        "parameters": lambda: n_parameters,
+    }
+
+
+def noise_bank(clips: int, frames: int, mel: int) -> Bank:
+    """A bank of clips of noise, all of one machine ID."""
+    counts = np.full(clips, frames, np.int32)
+    noise = np.random.default_rng(0).standard_normal((clips * frames, mel), np.float32)
+    statistics = Standardisation(np.zeros(mel, np.float32), np.ones(mel, np.float32))
+    return make_bank(Features(noise, counts), np.zeros(clips, np.int32), statistics)
+
+
+def train_task(
+    config: Config, bank: Bank, graph: nnx.GraphDef[Glow], state: TrainState
+) -> Callable[[], float]:
+    """A task: the next dispatch of the training loop, which never comes to a validation."""
+    settings = config.train.copy_and_resolve_references()
+    settings.steps = settings.eval_every = 10**6 * settings.log_every
+    updates = run_steps(settings, graph, state, {"train": bank, "validation": bank})
+    return lambda: next(updates)[1]["train_loss"]

@@ -1,0 +1,48 @@
+"""The default flow on more and more: larger batches, more clips, a larger data set.
+
+All is simulated noise; there is one machine ID.
+"""
+
+import numpy as np
+
+from experiments.speed.flow_ours import noise_bank, train_task
+from experiments.speed.shapes import shape_config
+from experiments.speed.side import Tasks
+from flowasd.detector import CLIPS_AT_ONCE
+from flowasd.flow.glow import make_glow
+from flowasd.scoring import frame_nll
+from flowasd.train import initial_state
+
+FRAMES = 40  # of a clip of ten seconds
+
+
+def train_tasks(batch: int, clips: int, steps: int) -> Tasks:
+    """`train`: one dispatch of so many training steps, by this batch on a bank of so many clips."""
+    config = shape_config("mel")
+    config.train.update({"batch_size": batch, "log_every": steps})
+    bank = noise_bank(clips, FRAMES, config.frontend.n_mels)
+    graph, state = initial_state(config, bank, 1)
+    return {"train": train_task(config, bank, graph, state)}
+
+
+def score_tasks(clips: int) -> Tasks:
+    """`score`: frame NLLs of so many clips, as many at a time as `Detector.score` takes."""
+    config = shape_config("mel")
+    flow = make_glow(config.model, n_mels=config.frontend.n_mels, n_machines=1, seed=0)
+    rng = np.random.default_rng(0)
+
+    def score_some(count: int) -> None:
+        noise = rng.standard_normal((count, FRAMES, config.frontend.n_mels), np.float32)
+        frame_nll(
+            flow,
+            list(noise),
+            length=config.train.patch_length,
+            hop=config.score.hop,
+            batch_size=config.score.batch_size,
+        )
+
+    def score() -> None:
+        for first in range(0, clips, CLIPS_AT_ONCE):
+            score_some(min(CLIPS_AT_ONCE, clips - first))
+
+    return {"warm_up": lambda: score_some(CLIPS_AT_ONCE), "score": score}

@@ -1,0 +1,35 @@
+"""Our side of the comparison of log-mels, and what its peers share with it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from experiments.speed.side import Tasks
+from flowasd.frontend import Frontend, log_mel_batch
+
+CLIPS, SECONDS = 32, 10
+
+LogMels = Callable[[Float[np.ndarray, "clip samples"]], Float[np.ndarray, "clip time mel"]]
+
+
+def log_mel_tasks(n_fft: int, hop_length: int, output: str) -> Tasks:
+    """Log-mels by `flowasd.frontend.log_mel_batch`, from numpy to numpy."""
+    frontend = Frontend(n_fft=n_fft, hop_length=hop_length)
+    return tasks_of(lambda samples: np.asarray(log_mel_batch(samples, frontend)), output)
+
+
+def tasks_of(log_mels: LogMels, output: str) -> Tasks:
+    """The tasks of one side: `log_mels` of some noise, and writing them to a file.
+
+    Args:
+        log_mels: What is measured.
+        output: The npy file that takes its result.
+    """
+    rng = np.random.default_rng(0)
+    samples = 0.1 * rng.standard_normal((CLIPS, SECONDS * Frontend().sample_rate), np.float32)
+    return {
+        "log_mels": lambda: log_mels(samples) is None,
+        "write": lambda: np.save(Path(output), log_mels(samples)),
+    }

@@ -1,0 +1,20 @@
+"""What happens between the shell and the first score, step by step."""
+
+import importlib
+from pathlib import Path
+
+from experiments.speed.side import Tasks
+
+
+def startup_tasks(workdir: str, path: str) -> Tasks:
+    """`import`, `load` and `score`, to be run in this order; a second `score` compiles nothing."""
+    detectors = []
+
+    def load() -> None:
+        detectors.append(importlib.import_module("flowasd.detector").Detector.load(Path(workdir)))
+
+    return {
+        "import": lambda: importlib.import_module("flowasd.detector") and None,
+        "load": load,
+        "score": lambda: [result.score for result in detectors[0].score([Path(path)])],
+    }

@@ -1,0 +1,90 @@
+"""The benchmark's own arithmetic, and what it does where no peer is installed."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from experiments.speed.flows import compared
+from experiments.speed.shapes import glow_flops, shape_config
+from experiments.speed.side import Absent, Side, interleaved, open_sides
+from experiments.speed.tables import Row, best_peer, rate_row, seconds_row, table, write_rows
+from flowasd.flow.glow import make_glow
+
+BOTH = {"flowasd": [1.0, 2.0, 4.0], "slow": [3.0, 4.0, 12.0], "fast": [1.0, 1.0, 2.0]}
+
+
+@pytest.mark.parametrize("shape", ["mel", "image"])
+def test_flops_are_those_that_xla_counts(shape):
+    config = shape_config(shape)
+    for level in config.model.levels:
+        level.steps = 1  # XLA counts the body of a loop once
+    flow = make_glow(config.model, n_mels=128, n_machines=1, seed=0)
+    batch = config.train.batch_size
+    x = jnp.zeros((batch, config.train.patch_length, 128, 1))
+    density = jax.jit(lambda x: flow.log_prob(x, jnp.zeros(batch, int)))
+    cost = density.lower(x).compile().cost_analysis()
+    assert cost
+    assert batch * glow_flops(config) == pytest.approx(cost["flops"], rel=0.1)
+
+
+def test_rows_give_medians_and_the_median_of_the_ratios_within_rounds():
+    row = rate_row("training", BOTH, "slow", 12, "patches/s")
+    assert (row.ours, row.peer, row.peer_name) == (6, 3, "slow")
+    assert (row.ratio, row.spread) == (3, (2.5, 3))  # rounds: 3, 2, 3
+    row = seconds_row("wait", BOTH, "slow")
+    assert (row.ours, row.peer, row.ratio, row.unit) == (2, 4, 3, "s")
+
+
+def test_best_peer_is_the_fastest_one_but_us():
+    assert best_peer(BOTH) == "fast"
+    assert best_peer({"flowasd": [1.0]}) is None
+
+
+def test_without_peers_our_own_rate_remains():
+    assert list(compared("mel_train", {"flowasd": [2.0]}, 16)) == [
+        Row("mel_train_vs_best_peer", 8, "patches/s")
+    ]
+
+
+def test_table_and_file_hold_every_row(tmp_path):
+    rows = [Row("a", 2, "s", 4, "torch", 2, (1.5, 2.5)), Row("b", 120, "clips/s")]
+    lines = table(rows).splitlines()
+    assert lines[2:] == [
+        "| a | 2 | 4 (torch) | s | 2.00 (1.50–2.50) |",
+        "| b | 120 | – | clips/s | – |",
+    ]
+    write_rows(tmp_path / "results.json", rows)
+    first, second = json.loads((tmp_path / "results.json").read_text())
+    assert first.items() >= {"name": "a", "ours": 2, "peer": 4, "peer_name": "torch"}.items()
+    assert second["ratio"] is None
+
+
+def test_side_without_its_library_is_named_and_left_out(tmp_path, monkeypatch, capsys):
+    (tmp_path / "torch.py").write_text("raise ModuleNotFoundError(\"No module named 'torch'\")")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
+    function = "experiments.speed.logmel_torch:log_mel_tasks"
+    assert open_sides({"torch": function}, 1024, 512, "") == {}
+    assert "torch is left out: No module named 'torch'" in capsys.readouterr().err
+    with pytest.raises(Absent):
+        Side(function, 1024, 512, "")
+
+
+def test_sides_take_turns_in_processes_of_their_own(tmp_path, monkeypatch):
+    log = tmp_path / "log"
+    (tmp_path / "turns.py").write_text(
+        "def tasks(name):\n"
+        f"    write = lambda: open({str(log)!r}, 'a').write(name)\n"
+        "    return {'write': write, 'fail': lambda: 1 / 0}\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
+    sides = {name: Side("turns:tasks", name) for name in "ab"}
+    seconds = interleaved(sides, "write", rounds=2)
+    assert log.read_text() == "ababab"  # the first round warms up
+    assert {name: len(values) for name, values in seconds.items()} == {"a": 2, "b": 2}
+    assert sides["a"].value("write") == 1
+    assert sides["a"].peak_mib() > 1
+    with pytest.raises(RuntimeError, match="ZeroDivisionError"):
+        sides["b"].value("fail")
+    sides["a"].close()
