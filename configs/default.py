@@ -1,6 +1,7 @@
 """Every key of a run, with its default; the other configs are short differences from this one."""
 
 from ml_collections import ConfigDict
+from ml_collections.config_dict import placeholder
 
 from flowasd.typing import Config
 
@@ -58,6 +59,11 @@ def get_config() -> Config:
                 "clip_norm": 1.0,
                 "log_every": 20,  # steps of one dispatch
                 "eval_every": 100,  # steps between validations, each with a checkpoint
+            },
+            "parallel": {  # processes of one run; where a launcher says all of it, none is needed
+                "coordinator": "",  # HOST:PORT of process 0; none: as the launcher says, or alone
+                "num_processes": placeholder(int),
+                "process_id": placeholder(int),  # 0, 1, …
             },
             "score": {
                 "rule": "mean",  # which column of scores.csv is `score`

@@ -13,12 +13,14 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from flowasd.data.audio import read_all
 from flowasd.data.source import Source
 from flowasd.errors import UserError
 from flowasd.frontend import Frontend, Standardisation, log_mel_batch, standardise
+from flowasd.parallel import replicated, split_rows
 
 CLIPS_PER_BATCH = 16
 LONG = 30  # seconds; longer clips are computed one at a time, which bounds memory
@@ -37,7 +39,7 @@ class Features(NamedTuple):
 
 
 class Bank(NamedTuple):
-    """Standardised features on the device, with first frame and machine index of every clip."""
+    """Standardised features on the devices, with first frame and machine index of every clip."""
 
     frames: Float[Array, "frame mel"]
     first: Int[Array, " clip"]
@@ -150,12 +152,12 @@ def _in_a_row(log_mels: Sequence[Float[np.ndarray, "_ mel"]], frontend: Frontend
 
 
 def make_bank(
-    features: Features, machine: Int[np.ndarray, " clip"], statistics: Standardisation
+    features: Features, machine: Int[np.ndarray, " clip"], statistics: Standardisation, mesh: Mesh
 ) -> Bank:
-    """Places the standardised features of a split on the device."""
+    """Places the standardised features of a split on the devices, an equal share on each."""
     first = np.cumsum(features.n_frames) - features.n_frames
-    arrays = (standardise(features.frames, statistics), first, features.n_frames, machine)
-    return Bank(*map(jnp.asarray, arrays))
+    clips = jax.device_put((first, features.n_frames, machine), replicated(mesh))
+    return Bank(split_rows(mesh, standardise(features.frames, statistics)), *clips)
 
 
 def draw_patches(

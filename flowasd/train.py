@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,9 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
+from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree, UInt32
 from tqdm import tqdm
 
+from flowasd import parallel
 from flowasd.bank import Bank, Features, draw_patches, make_bank, source_features
 from flowasd.calibration import calibrate, save_calibration, stored_step
 from flowasd.checkpoint import Checkpoints
@@ -28,7 +30,7 @@ from flowasd.frontend import Frontend, covering_patches, fit_standardisation
 from flowasd.metric_log import MetricLog, Row
 from flowasd.objective import nll, objective
 from flowasd.typing import Config
-from flowasd.workdir import open_workdir, record_splits
+from flowasd.workdir import check_splits, open_workdir, record_splits
 
 INITIALISATION_PATCHES = 256
 # What each item of a checkpoint takes from the state: scoring reads `model` alone.
@@ -73,7 +75,7 @@ def make_optimizer(config: Config) -> optax.GradientTransformation:
 
 
 def initial_state(
-    config: Config, bank: Bank, n_machines: int
+    config: Config, bank: Bank, n_machines: int, mesh: Mesh
 ) -> tuple[nnx.GraphDef[Glow], TrainState]:
     """Builds the flow, with actnorms initialised from one batch of the bank, and the optimiser."""
 
@@ -82,18 +84,17 @@ def initial_state(
             config.model, n_mels=config.frontend.n_mels, n_machines=n_machines, seed=config.seed
         )
 
-    @jax.jit
-    def initialise(bank: Bank, key: Array) -> tuple[PyTree, PyTree]:
-        flow = build()
-        flow.initialise(*noisy_patches(bank, key, INITIALISATION_PATCHES, config.train))
+    @partial(jax.jit, out_shardings=parallel.replicated(mesh))
+    def initialise(bank: Bank) -> TrainState:
+        flow, key = build(), jax.random.key(config.seed)
+        first = jax.random.fold_in(key, config.train.steps)
+        flow.initialise(*noisy_patches(bank, first, INITIALISATION_PATCHES, config.train))
         _, params, constants = nnx.split(flow, nnx.Param, ...)
-        return nnx.as_pure(params), nnx.as_pure(constants)
+        params, constants = nnx.as_pure(params), nnx.as_pure(constants)
+        opt_state = make_optimizer(config.train).init(params)
+        return TrainState(jnp.int32(0), params, constants, opt_state, jax.random.key_data(key))
 
-    graph = nnx.graphdef(nnx.eval_shape(build))
-    key = jax.random.key(config.seed)
-    params, constants = initialise(bank, jax.random.fold_in(key, config.train.steps))
-    opt_state = make_optimizer(config.train).init(params)
-    return graph, TrainState(jnp.int32(0), params, constants, opt_state, jax.random.key_data(key))
+    return nnx.graphdef(nnx.eval_shape(build)), initialise(bank)
 
 
 def noisy_patches(
@@ -109,7 +110,7 @@ def noisy_patches(
 
 
 def train_step(
-    state: TrainState, bank: Bank, *, graph: nnx.GraphDef[Glow], config: Config
+    state: TrainState, bank: Bank, *, graph: nnx.GraphDef[Glow], config: Config, mesh: Mesh
 ) -> tuple[TrainState, dict[str, Float[Array, ""]]]:
     """One update on patches drawn from the bank; a pure function of its arguments.
 
@@ -118,12 +119,14 @@ def train_step(
         bank: Clips to draw from.
         graph: Structure of the flow.
         config: The `train` part of the run's config.
+        mesh: The devices that the batch is split over.
 
     Returns:
         The state after, and the batch's mean loss and NLL in nats per dimension.
     """
     key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
-    x, machine = noisy_patches(bank, key, config.batch_size, config)
+    batch = noisy_patches(bank, key, config.batch_size, config)
+    x, machine = jax.lax.with_sharding_constraint(batch, parallel.split(mesh))
 
     def mean_loss(params: PyTree) -> tuple[Array, Array]:
         model = nnx.merge(graph, params, state.constants)
@@ -146,20 +149,21 @@ def validation_patches(bank: Bank, length: int, batch_size: int) -> Patches:
     n_batches = -(-len(clip) // batch_size)
     padding = n_batches * batch_size - len(clip)
 
-    def batches(column: np.ndarray) -> Array:
+    def batches(column: np.ndarray) -> np.ndarray:
         padded = np.pad(column, [(0, padding)] + [(0, 0)] * (column.ndim - 1))
-        return jnp.asarray(padded.reshape(n_batches, batch_size, *column.shape[1:]))
+        return padded.reshape(n_batches, batch_size, *column.shape[1:])
 
     return Patches(*map(batches, columns))
 
 
 def mean_nll(
-    state: TrainState, bank: Bank, patches: Patches, *, graph: nnx.GraphDef[Glow]
+    state: TrainState, bank: Bank, patches: Patches, *, graph: nnx.GraphDef[Glow], mesh: Mesh
 ) -> Float[Array, ""]:
     """Mean NLL over a fixed set of patches, without noise, in nats per dimension."""
     flow = nnx.merge(graph, state.params, state.constants)
 
     def batch_sum(batch: Patches) -> Array:
+        batch = jax.lax.with_sharding_constraint(batch, parallel.split(mesh))
         x = bank.frames[batch.frames][..., None]
         return (batch.weight * nll(flow, x, batch.machine)).sum()
 
@@ -179,7 +183,7 @@ def restore_state(checkpoints: Checkpoints, state: TrainState) -> TrainState:
 
 
 def run_steps(
-    config: Config, graph: nnx.GraphDef[Glow], state: TrainState, banks: dict[str, Bank]
+    config: Config, graph: nnx.GraphDef[Glow], state: TrainState, banks: dict[str, Bank], mesh: Mesh
 ) -> Iterator[tuple[TrainState, Row]]:
     """Trains on to the last step, `log_every` steps a dispatch.
 
@@ -191,17 +195,19 @@ def run_steps(
         UserError: If the loss is no longer finite.
     """
     train_bank, validation_bank = banks["train"], banks["validation"]
-    step = partial(train_step, graph=graph, config=config)
+    step = partial(train_step, graph=graph, config=config, mesh=mesh)
+    everywhere = parallel.replicated(mesh)
 
-    @partial(jax.jit, donate_argnums=0)
+    @partial(jax.jit, donate_argnums=0, out_shardings=everywhere)
     def dispatch(state: TrainState, bank: Bank) -> tuple[TrainState, dict[str, Array]]:
         state, rows = jax.lax.scan(lambda s, _: step(s, bank), state, length=config.log_every)
         return state, jax.tree.map(jnp.mean, rows)
 
-    validate = jax.jit(partial(mean_nll, graph=graph))
+    validate = jax.jit(partial(mean_nll, graph=graph, mesh=mesh), out_shardings=everywhere)
     patches = validation_patches(validation_bank, config.patch_length, config.batch_size)
-    first = int(state.step)
-    with tqdm(total=config.steps, initial=first, unit="step", desc="train") as bar:
+    patches = jax.device_put(patches, everywhere)
+    first, hidden = int(state.step), not parallel.is_first()
+    with tqdm(total=config.steps, initial=first, unit="step", desc="train", disable=hidden) as bar:
         for done in range(first + config.log_every, config.steps + 1, config.log_every):
             state, means = dispatch(state, train_bank)
             row: Row = {"step": done} | {key: float(mean) for key, mean in means.items()}
@@ -217,7 +223,9 @@ def run_steps(
             bar.update(config.log_every)
 
 
-def fit(config: Config, workdir: Path, banks: dict[str, Bank], card: dict[str, Any]) -> None:
+def fit(
+    config: Config, workdir: Path, banks: dict[str, Bank], card: dict[str, Any], mesh: Mesh
+) -> None:
     """Trains to the end, from the last checkpoint in `workdir` if there is one.
 
     Every validation is followed by a checkpoint, so that a run that is cut off and started again
@@ -228,13 +236,16 @@ def fit(config: Config, workdir: Path, banks: dict[str, Bank], card: dict[str, A
         workdir: Folder that takes checkpoints and metrics.
         banks: Clips of `train` and `validation`.
         card: What a checkpoint says of itself.
+        mesh: The devices.
     """
-    graph, state = initial_state(config, banks["train"], len(card["machine_ids"]))
+    graph, state = initial_state(config, banks["train"], len(card["machine_ids"]), mesh)
     with closing(Checkpoints(workdir, create=True)) as checkpoints:
         state = restore_state(checkpoints, state)
-        with closing(MetricLog(workdir, int(state.step))) as log:
-            for reached, row in run_steps(config.train, graph, state, banks):
-                log.write(row)
+        first = parallel.is_first()
+        with closing(MetricLog(workdir, int(state.step))) if first else nullcontext() as log:
+            for reached, row in run_steps(config.train, graph, state, banks, mesh):
+                if log:
+                    log.write(row)
                 if "validation_nll" in row:
                     fields = reached._asdict()
                     items = {item: {n: fields[n] for n in names} for item, names in ITEMS.items()}
@@ -246,7 +257,8 @@ def fit(config: Config, workdir: Path, banks: dict[str, Bank], card: dict[str, A
 def train(config: Config, workdir: Path) -> None:
     """Trains a flow on a run's data, or goes on from the last checkpoint in `workdir`.
 
-    It ends with the calibration of the scores by the clips of `train` and `validation`.
+    It ends with the calibration of the scores by the clips of `train` and `validation`. All
+    processes of a run call it; the first does alone what comes after the last step.
 
     Args:
         config: The whole config of the run.
@@ -257,13 +269,37 @@ def train(config: Config, workdir: Path) -> None:
     """
     check_config(config)
     config = resolved(config)
-    open_workdir(workdir, config)
+    with parallel.processes(config.parallel):
+        parallel.check_batch_size(config.train.batch_size)
+        with parallel.first_before_others():  # these find corpus and features in the cache
+            source, features = open_run(config, workdir)
+        train_together(config, workdir, source, features)
+    if parallel.is_first():
+        calibrate_run(workdir, source, features)
+
+
+def open_run(config: Config, workdir: Path) -> tuple[Source, dict[str, Features]]:
+    """Opens or takes up the run in `workdir`; returns its clips and their features."""
+    first = parallel.is_first()
+    if first:
+        open_workdir(workdir, config)
     source = open_source(config.data, config.seed)
     features = source_features(source, Frontend(**config.frontend), cache_folder(config.data))
-    record_splits(workdir, source)
+    if first:
+        record_splits(workdir, source)
+    else:
+        check_splits(workdir, source)
+    return source, features
+
+
+def train_together(
+    config: Config, workdir: Path, source: Source, features: dict[str, Features]
+) -> None:
+    """Places the features on the devices of all processes, and trains to the last step."""
+    mesh = parallel.data_mesh()
     statistics = fit_standardisation(features["train"].frames)
     banks = {
-        split: make_bank(features[split], source.machine_index(split), statistics)
+        split: make_bank(features[split], source.machine_index(split), statistics, mesh)
         for split in ("train", "validation")
     }
     card = {
@@ -273,8 +309,7 @@ def train(config: Config, workdir: Path) -> None:
         "mean": statistics.mean.tolist(),
         "std": statistics.std.tolist(),
     }
-    fit(config, workdir, banks, card)
-    calibrate_run(workdir, source, features)
+    fit(config, workdir, banks, card, mesh)
 
 
 def calibrate_run(workdir: Path, source: Source, features: dict[str, Features]) -> None:

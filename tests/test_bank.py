@@ -19,6 +19,7 @@ from flowasd.data.dcase import Clip
 from flowasd.data.source import Source
 from flowasd.errors import UserError
 from flowasd.frontend import Frontend, Standardisation, log_mel
+from flowasd.parallel import data_mesh
 
 FRONTEND = Frontend(n_mels=16)
 
@@ -127,7 +128,7 @@ def test_drawn_patches_are_slices_of_their_own_machines_clips(key):
     values = np.concatenate([1000 * i + np.arange(n) for i, n in enumerate(lengths)])
     frames = np.repeat(values[:, None], 4, -1).astype(np.float32)
     identity = Standardisation(np.zeros(4, np.float32), np.ones(4, np.float32))
-    made = make_bank(Features(frames, lengths), machine, identity)
+    made = make_bank(Features(frames, lengths), machine, identity, data_mesh())
     patches, machines = jax.jit(draw_patches, static_argnums=(2, 3))(made, key, 2000, 8)
     assert patches.shape == (2000, 8, 4, 1)
     clip, frame = np.divmod(np.asarray(patches)[..., 0, 0].astype(int), 1000)
