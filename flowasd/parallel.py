@@ -59,6 +59,7 @@ def processes(config: Config) -> Iterator[None]:
     else:
         yield
         return
+    jax.config.update("jax_enable_preemption_service", False)  # it would swallow SIGTERM
     try:
         jax.distributed.initialize(
             *address, heartbeat_timeout_seconds=HEARTBEAT, shutdown_timeout_seconds=HEARTBEAT

@@ -30,7 +30,7 @@ from flowasd.frontend import Frontend, covering_patches, fit_standardisation
 from flowasd.metric_log import MetricLog, Row
 from flowasd.objective import nll, objective
 from flowasd.typing import Config
-from flowasd.workdir import check_splits, open_workdir, record_splits
+from flowasd.workdir import check_shared, open_workdir, record_splits
 
 INITIALISATION_PATCHES = 256
 # What each item of a checkpoint takes from the state: scoring reads `model` alone.
@@ -288,7 +288,7 @@ def open_run(config: Config, workdir: Path) -> tuple[Source, dict[str, Features]
     if first:
         record_splits(workdir, source)
     else:
-        check_splits(workdir, source)
+        check_shared(workdir, source)
     return source, features
 
 

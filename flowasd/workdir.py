@@ -76,6 +76,16 @@ def check_splits(workdir: Path, source: Source) -> None:
             )
 
 
+def check_shared(workdir: Path, source: Source) -> None:
+    """Raises a `UserError` if this is not the folder, or not the clips, of the first process."""
+    if not (workdir / "splits.json").exists():
+        raise UserError(
+            f"{workdir}: what the first process of the run wrote here is not to be seen from "
+            "another; name a --workdir on a file system that all of them share"
+        )
+    check_splits(workdir, source)
+
+
 def _file_names(source: Source) -> dict[str, list[str]]:
     return {
         split: [f"{clip.path.parent.name}/{clip.name}" for clip in clips]
