@@ -20,7 +20,7 @@ from flowasd.data.audio import read_all
 from flowasd.data.source import Source
 from flowasd.errors import UserError
 from flowasd.frontend import Frontend, Standardisation, log_mel_batch, standardise
-from flowasd.parallel import replicated, split_rows
+from flowasd.parallel import replicate, split_rows
 
 CLIPS_PER_BATCH = 16
 LONG = 30  # seconds; longer clips are computed one at a time, which bounds memory
@@ -156,7 +156,7 @@ def make_bank(
 ) -> Bank:
     """Places the standardised features of a split on the devices, an equal share on each."""
     first = np.cumsum(features.n_frames) - features.n_frames
-    clips = jax.device_put((first, features.n_frames, machine), replicated(mesh))
+    clips = replicate(mesh, (first, features.n_frames, machine))
     return Bank(split_rows(mesh, standardise(features.frames, statistics)), *clips)
 
 

@@ -146,6 +146,16 @@ def global_batch(mesh: Mesh, local: Tree) -> Tree:
     )
 
 
+def replicate(mesh: Mesh, tree: Tree) -> Tree:
+    """Places a tree of arrays that every process has on every device, whole."""
+    sharding = replicated(mesh)
+
+    def place(x: np.ndarray | jax.Array) -> jax.Array:
+        return jax.make_array_from_process_local_data(sharding, np.asarray(x), np.shape(x))
+
+    return jax.tree.map(place, tree)
+
+
 def split_rows(mesh: Mesh, rows: np.ndarray) -> jax.Array:
     """Splits an array that every process has; rows of zeros at its end make the shares equal."""
     padding = -len(rows) % mesh.size

@@ -84,29 +84,38 @@ def initial_state(
             config.model, n_mels=config.frontend.n_mels, n_machines=n_machines, seed=config.seed
         )
 
+    def keys() -> tuple[PRNGKeyArray, ...]:
+        key = jax.random.key(config.seed)
+        return key, *jax.random.split(jax.random.fold_in(key, config.train.steps))
+
     @partial(jax.jit, out_shardings=parallel.replicated(mesh))
-    def initialise(bank: Bank) -> TrainState:
-        flow, key = build(), jax.random.key(config.seed)
-        first = jax.random.fold_in(key, config.train.steps)
-        flow.initialise(*noisy_patches(bank, first, INITIALISATION_PATCHES, config.train))
+    def draw(bank: Bank) -> tuple[Array, Array]:
+        _, patch_key, _ = keys()
+        return draw_patches(bank, patch_key, INITIALISATION_PATCHES, config.train.patch_length)
+
+    @jax.jit
+    def initialise(x: Array, machine: Array) -> TrainState:
+        key, _, noise_key = keys()
+        flow = build()
+        flow.initialise(with_noise(x, noise_key, config.train.noise), machine)
         _, params, constants = nnx.split(flow, nnx.Param, ...)
         params, constants = nnx.as_pure(params), nnx.as_pure(constants)
         opt_state = make_optimizer(config.train).init(params)
         return TrainState(jnp.int32(0), params, constants, opt_state, jax.random.key_data(key))
 
-    return nnx.graphdef(nnx.eval_shape(build)), initialise(bank)
+    # On one device: XLA's LAPACK calls wait for each other for ever on several simulated ones.
+    state = initialise(*(whole.addressable_data(0) for whole in draw(bank)))
+    return nnx.graphdef(nnx.eval_shape(build)), parallel.replicate(mesh, state)
 
 
-def noisy_patches(
-    bank: Bank, key: PRNGKeyArray, count: int, config: Config
-) -> tuple[Float[Array, "batch time mel 1"], Int[Array, " batch"]]:
-    """Draws `count` patches and adds the noise that only training sees.
+def with_noise(
+    x: Float[Array, "batch time mel 1"], key: PRNGKeyArray, noise: float
+) -> Float[Array, "batch time mel 1"]:
+    """Adds the noise that only training sees.
 
     Without it, a mel band that hardly moves would have a density without bound.
     """
-    patch_key, noise_key = jax.random.split(key)
-    x, machine = draw_patches(bank, patch_key, count, config.patch_length)
-    return x + config.noise * jax.random.normal(noise_key, x.shape), machine
+    return x + noise * jax.random.normal(key, x.shape)
 
 
 def train_step(
@@ -125,8 +134,10 @@ def train_step(
         The state after, and the batch's mean loss and NLL in nats per dimension.
     """
     key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
-    batch = noisy_patches(bank, key, config.batch_size, config)
+    patch_key, noise_key = jax.random.split(key)
+    batch = draw_patches(bank, patch_key, config.batch_size, config.patch_length)
     x, machine = jax.lax.with_sharding_constraint(batch, parallel.split(mesh))
+    x = with_noise(x, noise_key, config.noise)
 
     def mean_loss(params: PyTree) -> tuple[Array, Array]:
         model = nnx.merge(graph, params, state.constants)
@@ -205,7 +216,7 @@ def run_steps(
 
     validate = jax.jit(partial(mean_nll, graph=graph, mesh=mesh), out_shardings=everywhere)
     patches = validation_patches(validation_bank, config.patch_length, config.batch_size)
-    patches = jax.device_put(patches, everywhere)
+    patches = parallel.replicate(mesh, patches)
     first, hidden = int(state.step), not parallel.is_first()
     with tqdm(total=config.steps, initial=first, unit="step", desc="train", disable=hidden) as bar:
         for done in range(first + config.log_every, config.steps + 1, config.log_every):
