@@ -1,6 +1,7 @@
 """Every key of a run, with its default; the other configs are short differences from this one."""
 
 from ml_collections import ConfigDict
+from ml_collections.config_dict import placeholder
 
 from flowasd.typing import Config
 
@@ -29,6 +30,7 @@ def get_config() -> Config:
             "data": {
                 "root": "",  # folder in DCASE layout; none: the built-in simulated corpus
                 "cache": "",  # features and built-in corpus; none: the user's cache folder
+                "bank_gb": 4.0,  # of training features in memory; more are read from the cache
                 "validation": 0.05,  # fraction of the training clips
                 "test": 0.2,  # the same, held out where there is no test folder
                 "simulated": {"seed": 0, "n_train": 60, "n_test": 25},  # clips an ID
@@ -62,6 +64,11 @@ def get_config() -> Config:
                 "clip_norm": 1.0,
                 "log_every": 20,  # steps of one dispatch
                 "eval_every": 100,  # steps between validations, each with a checkpoint
+            },
+            "parallel": {  # processes of one run; where a launcher says all of it, none is needed
+                "coordinator": "",  # HOST:PORT of process 0; none: as the launcher says, or alone
+                "num_processes": placeholder(int),
+                "process_id": placeholder(int),  # 0, 1, …
             },
             "score": {
                 "rule": "mean",  # which column of scores.csv is `score`

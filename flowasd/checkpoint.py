@@ -22,7 +22,8 @@ class Checkpoints:
 
     Args:
         workdir: Folder of the run.
-        create: Whether the folder may be made; otherwise it must hold a checkpoint.
+        create: Whether to write, all processes together, and the folder may be made; otherwise it
+            must hold a checkpoint, and this process reads it by itself.
 
     Raises:
         UserError: If there is no checkpoint and `create` is false.
@@ -44,6 +45,9 @@ class Checkpoints:
                 best_mode="min",
                 preservation_policy=policy.AnyPreservationPolicy([policy.LatestN(1), keep_best]),
                 enable_async_checkpointing=False,
+                multiprocessing_options=ocp.options.MultiprocessingOptions(
+                    active_processes=None if create else {jax.process_index()}
+                ),
             ),
         )
 
@@ -79,16 +83,19 @@ class Checkpoints:
         return self._restore(step, "card", ocp.args.JsonRestore())
 
     def restore(self, step: int, item: str, template: Tree) -> Tree:
-        """Restores `model` or `trainer` onto this machine's first device.
+        """Restores `model` or `trainer` to where the template lies, or to the first device here.
 
         Args:
             step: A step that was saved.
             item: Which of the two.
             template: A tree of arrays or of `jax.ShapeDtypeStruct`, of the saved shapes.
         """
-        here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+        here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
         abstract = jax.tree.map(
-            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=here), template
+            lambda leaf: jax.ShapeDtypeStruct(
+                leaf.shape, leaf.dtype, sharding=getattr(leaf, "sharding", None) or here
+            ),
+            template,
         )
         return self._restore(step, item, ocp.args.StandardRestore(abstract))
 

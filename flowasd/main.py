@@ -11,6 +11,7 @@ from pathlib import Path
 from absl import app, flags, logging
 from ml_collections import config_flags
 
+from flowasd import parallel
 from flowasd.errors import UserError
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "Config file, such as configs/slider.py.")
@@ -53,6 +54,8 @@ def main(argv: Sequence[str]) -> int:
         if CONFIG.value is None:
             raise UserError("training needs a config, such as --config=configs/slider.py")
         train.train(CONFIG.value, workdir())
+        if not parallel.is_first():
+            return 0
     if MODE.value in ("train", "assess"):
         print(assess.assess_to_csv(workdir(), folder, CONFIG.value))
     if MODE.value == "assess":
@@ -89,10 +92,10 @@ def run() -> None:
         sys.exit(1)
     except (UserError, OSError) as error:
         print(f"flowasd: {error}", file=sys.stderr)
-        sys.exit(2)
+        parallel.leave(2)
     except KeyboardInterrupt:
         print("flowasd: interrupted; a run goes on from its last checkpoint", file=sys.stderr)
-        sys.exit(130)
+        parallel.leave(130)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from flowasd.files import write_text
 from flowasd.typing import Config
 
 # Keys that do not change what is trained, and may differ when a run is taken up again.
-FREE = ("data.cache", "score.")
+FREE = ("data.cache", "data.bank_gb", "score.", "parallel.")
 
 
 def open_workdir(workdir: Path, config: Config) -> None:
@@ -74,6 +74,16 @@ def check_splits(workdir: Path, source: Source) -> None:
                 f"{workdir} was trained on other clips: {len(other)} of the {split} split "
                 f"differ, such as {other[0]}; name another --workdir or restore the clips"
             )
+
+
+def check_shared(workdir: Path, source: Source) -> None:
+    """Raises a `UserError` if this is not the folder, or not the clips, of the first process."""
+    if not (workdir / "splits.json").exists():
+        raise UserError(
+            f"{workdir}: what the first process of the run wrote here is not to be seen from "
+            "another; name a --workdir on a file system that all of them share"
+        )
+    check_splits(workdir, source)
 
 
 def _file_names(source: Source) -> dict[str, list[str]]:

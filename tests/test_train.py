@@ -18,6 +18,7 @@ from flowasd.errors import UserError
 from flowasd.evaluate import evaluate
 from flowasd.frontend import Standardisation
 from flowasd.metric_log import read_metrics
+from flowasd.parallel import data_mesh
 
 
 def saved_arrays(workdir, step):
@@ -27,9 +28,10 @@ def saved_arrays(workdir, step):
     features = train.source_features(
         source, train.Frontend(**config.frontend), train.cache_folder(config.data)
     )
-    statistics = train.fit_standardisation(features["train"].frames)
-    bank = train.make_bank(features["train"], source.machine_index("train"), statistics)
-    _, state = train.initial_state(config, bank, len(source.machine_ids))
+    statistics = train.fit_standardisation(features["train"].clips())
+    mesh = data_mesh()
+    bank = train.make_bank(features["train"], source.machine_index("train"), statistics, mesh)
+    _, state = train.initial_state(config, bank, len(source.machine_ids), mesh)
     checkpoints = Checkpoints(workdir)
     assert checkpoints.latest == step
     restored = train.restore_state(checkpoints, state)
@@ -211,11 +213,12 @@ def test_silent_bands_train_to_what_they_validate_to(tmp_path):
     rng = np.random.default_rng(0)
     frames = rng.normal(size=(600, 128)).astype(np.float32)
     frames[:, ::4] = 0
-    lengths = np.full(6, 100, np.int32)
+    features = Features(frames, 100 * np.arange(6), np.full(6, 100))
     statistics = Standardisation(np.zeros(128, np.float32), np.ones(128, np.float32))
-    bank = train.make_bank(Features(frames, lengths), np.zeros(6, np.int32), statistics)
-    graph, state = train.initial_state(config, bank, 1)
-    _, means = train.train_step(state, bank, graph=graph, config=config.train)
+    mesh, machine = data_mesh(), np.zeros(6, np.int32)
+    bank = train.make_bank(features, machine, statistics, mesh)
+    graph, state = train.initial_state(config, bank, 1, mesh)
+    _, means = train.train_step(state, bank, graph=graph, config=config.train, mesh=mesh)
     assert means["train_nll"] == means["train_loss"] < 3
 
 
