@@ -12,6 +12,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from flowasd import parallel
+from flowasd.compile_cache import keep_compiled
 from flowasd.errors import UserError
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "Config file, such as configs/slider.py.")
@@ -85,6 +86,7 @@ def parse(argv: Sequence[str]) -> Sequence[str]:
 def run() -> None:
     """Runs `main`; what the user can mend ends as one line and status 2."""
     logging.set_verbosity(logging.ERROR)
+    keep_compiled()
     try:
         app.run(main, flags_parser=parse)
     except BrokenPipeError:  # the reader of our output, such as `head`, has gone

@@ -46,10 +46,14 @@ class Source(NamedTuple):
         return np.array([ids.index(clip.machine_id) for clip in self.splits[split]], np.int32)
 
 
+def user_cache() -> Path:
+    """flowasd's part of the user's cache folder."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "flowasd").expanduser()
+
+
 def cache_folder(config: Config) -> Path:
     """`config.cache`, or the user's cache folder."""
-    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(config.cache or Path(home, "flowasd")).expanduser()
+    return Path(config.cache).expanduser() if config.cache else user_cache()
 
 
 def resolved(config: Config) -> Config:

@@ -89,7 +89,8 @@ class CouplingNet(nnx.Module):
 
         x = cast(x)
         taps = jnp.concatenate([shifted(x, *offset) for offset in self._offsets()], -1)
-        hidden = product(taps, cast(self.gather[...])) + bias(self.gather_bias, self.gather_condition)
+        hidden = product(taps, cast(self.gather[...]))
+        hidden = hidden + bias(self.gather_bias, self.gather_condition)
         hidden = product(jax.nn.relu(hidden), cast(self.middle[...]))
         hidden = jax.nn.relu(hidden + bias(self.middle_bias, self.middle_condition))
         products = jnp.split(product(hidden, cast(self.scatter[...])), len(self._offsets()), -1)
