@@ -153,7 +153,7 @@ def train_step(
     }
 
 
-def validation_patches(bank: Bank, length: int, batch_size: int) -> Patches:
+def validation_patches(bank: Bank, length: int, batch_size: int, mesh: Mesh) -> Patches:
     """Adjacent patches that cover every clip of the bank."""
     frames, clip = covering_patches(np.asarray(bank.n_frames), length, length)
     columns = (frames, np.asarray(bank.machine)[clip], np.ones(len(clip), np.float32))
@@ -164,7 +164,7 @@ def validation_patches(bank: Bank, length: int, batch_size: int) -> Patches:
         padded = np.pad(column, [(0, padding)] + [(0, 0)] * (column.ndim - 1))
         return padded.reshape(n_batches, batch_size, *column.shape[1:])
 
-    return Patches(*map(batches, columns))
+    return Patches(*parallel.replicate(mesh, [*map(batches, columns)]))
 
 
 def mean_nll(
@@ -215,8 +215,7 @@ def run_steps(
         return state, jax.tree.map(jnp.mean, rows)
 
     validate = jax.jit(partial(mean_nll, graph=graph, mesh=mesh), out_shardings=everywhere)
-    patches = validation_patches(validation_bank, config.patch_length, config.batch_size)
-    patches = parallel.replicate(mesh, patches)
+    patches = validation_patches(validation_bank, config.patch_length, config.batch_size, mesh)
     first, hidden = int(state.step), not parallel.is_first()
     with tqdm(total=config.steps, initial=first, unit="step", desc="train", disable=hidden) as bar:
         for done in range(first + config.log_every, config.steps + 1, config.log_every):
