@@ -27,6 +27,7 @@ def get_config() -> Config:
             "data": {
                 "root": "",  # folder in DCASE layout; none: the built-in simulated corpus
                 "cache": "",  # features and built-in corpus; none: the user's cache folder
+                "bank_gb": 4.0,  # of training features in memory; more are read from the cache
                 "validation": 0.05,  # fraction of the training clips
                 "test": 0.2,  # the same, held out where there is no test folder
                 "simulated": {"seed": 0, "n_train": 60, "n_test": 25},  # clips an ID

@@ -1,14 +1,13 @@
-"""The features of a split: computed once, cached on disk, placed on the device, drawn from."""
+"""The features of a split: computed once, kept on disk, placed on the device, drawn from."""
 
 import contextlib
 import hashlib
 import json
-import os
 import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,17 +24,36 @@ from flowasd.parallel import replicate, split_rows
 CLIPS_PER_BATCH = 16
 LONG = 30  # seconds; longer clips are computed one at a time, which bounds memory
 FORMAT = 2  # goes into the cache key; raise it when the features of the same clip change
+FRAMES, LENGTHS = "frames.npy", "n_frames.npy"  # in the folder of that key
 
 
 class Features(NamedTuple):
-    """Log-mels of a split in dB: the frames of all clips in a row, and how many each clip has."""
+    """Log-mels of some clips in dB.
+
+    Attributes:
+        frames: Frames of these clips and of others, mapped from disk: what is not looked at is
+            not read.
+        first: First frame of every clip.
+        n_frames: Number of frames of every clip.
+    """
 
     frames: Float[np.ndarray, "frame mel"]
+    first: Int[np.ndarray, " clip"]
     n_frames: Int[np.ndarray, " clip"]
 
+    @property
+    def nbytes(self) -> int:
+        """Size of these clips in memory, in bytes."""
+        return int(self.n_frames.sum()) * self.frames.shape[1] * self.frames.itemsize
+
     def clips(self) -> list[Float[np.ndarray, "_ mel"]]:
-        """The log-mel `(time, mel)` of every clip."""
-        return np.split(self.frames, np.cumsum(self.n_frames)[:-1]) if len(self.n_frames) else []
+        """The log-mel `(time, mel)` of every clip, as a view."""
+        spans = zip(self.first, self.n_frames, strict=True)
+        return [self.frames[first : first + length] for first, length in spans]
+
+
+# Patches and the machine index of each.
+Drawn = tuple[Float[Array, "batch length mel 1"], Int[Array, " batch"]]
 
 
 class Bank(NamedTuple):
@@ -88,40 +106,65 @@ def _log_mels(batch, frontend: Frontend, rows: int):
         yield path, log_mel if finite else UserError(f"{path}: samples are too large to be audio")
 
 
-def compute_features(paths: Sequence[Path], frontend: Frontend) -> Features:
-    """Log-mels of all clips.
+def compute_features(paths: Sequence[Path], frontend: Frontend, folder: Path) -> Features:
+    """Writes the log-mels of all clips into a folder, a batch at a time, and maps them.
 
     Raises:
         UserError: If files cannot be read; the message lists every one of them.
     """
-    log_mels, errors = [], []
-    for _, result in read_log_mels(paths, frontend):
-        (errors if isinstance(result, UserError) else log_mels).append(result)
+    n_frames: list[int] = []
+    errors: list[UserError] = []
+    with open(folder / FRAMES, "wb") as file:
+        _write_header(file, 0, frontend.n_mels)
+        for _, result in read_log_mels(paths, frontend):
+            if isinstance(result, UserError):
+                errors.append(result)
+            else:
+                n_frames.append(len(result))
+                result.tofile(file)
+        file.seek(0)
+        _write_header(file, sum(n_frames), frontend.n_mels)
     if errors:
         listed = "".join(f"\n  {error}" for error in errors)
         raise UserError(f"{len(errors)} of {len(paths)} recordings cannot be used:{listed}")
-    return _in_a_row(log_mels, frontend)
+    np.save(folder / LENGTHS, np.array(n_frames, np.int64))
+    return _mapped(folder)
+
+
+def _write_header(file: BinaryIO, n_frames: int, n_mels: int) -> None:
+    # numpy pads the header so that the first axis can grow without moving what follows.
+    header = {"descr": "<f4", "fortran_order": False, "shape": (n_frames, n_mels)}
+    np.lib.format.write_array_header_1_0(file, header)
+
+
+def _mapped(folder: Path) -> Features:
+    n_frames = np.load(folder / LENGTHS)
+    frames = np.asarray(np.load(folder / FRAMES, mmap_mode="r"))
+    return Features(frames, np.cumsum(n_frames) - n_frames, n_frames)
 
 
 def cached_features(paths: Sequence[Path], frontend: Frontend, cache: Path) -> Features:
     """`compute_features`, kept in `cache` under a key of files, sizes, times and settings.
 
-    A cache that cannot be written costs a warning, nothing else.
+    Where the cache cannot be written, the features are in a temporary file, at a warning.
     """
     key = json.dumps([FORMAT, frontend, [_identity(path) for path in paths]])
-    path = cache / "features" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npz"
-    if path.exists():
-        with np.load(path) as stored:
-            return Features(stored["frames"], stored["n_frames"])
-    features = compute_features(paths, frontend)
+    folder = cache / "features" / hashlib.sha256(key.encode()).hexdigest()[:32]
+    if folder.exists():
+        return _mapped(folder)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
-            np.savez(Path(scratch, path.name), frames=features.frames, n_frames=features.n_frames)
-            os.replace(Path(scratch, path.name), path)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+            unfinished = Path(scratch, folder.name)
+            unfinished.mkdir()
+            features = compute_features(paths, frontend, unfinished)
+            with contextlib.suppress(OSError):  # another process was faster
+                unfinished.rename(folder)
+            return features
     except OSError as error:
         warnings.warn(f"features are not cached: {error}", stacklevel=2)
-    return features
+        with tempfile.TemporaryDirectory() as scratch:
+            return compute_features(paths, frontend, Path(scratch))
 
 
 def _identity(path: Path) -> list[str | int]:
@@ -138,41 +181,40 @@ def source_features(source: Source, frontend: Frontend, cache: Path) -> dict[str
     that does not depend on the split, so that another split finds them in the cache.
     """
     paths = sorted(clip.path for clips in source.splits.values() for clip in clips)
-    log_mels = dict(zip(paths, cached_features(paths, frontend, cache).clips(), strict=True))
-    return {
-        split: _in_a_row([log_mels[clip.path] for clip in clips], frontend)
+    place = {path: i for i, path in enumerate(paths)}
+    frames, first, n_frames = cached_features(paths, frontend, cache)
+    splits = {
+        split: np.array([place[clip.path] for clip in clips], np.int64)
         for split, clips in source.splits.items()
     }
-
-
-def _in_a_row(log_mels: Sequence[Float[np.ndarray, "_ mel"]], frontend: Frontend) -> Features:
-    none = np.zeros((0, frontend.n_mels), np.float32)
-    n_frames = np.array([len(log_mel) for log_mel in log_mels], np.int32)
-    return Features(np.concatenate([none, *log_mels]), n_frames)
+    return {split: Features(frames, first[i], n_frames[i]) for split, i in splits.items()}
 
 
 def make_bank(
     features: Features, machine: Int[np.ndarray, " clip"], statistics: Standardisation, mesh: Mesh
 ) -> Bank:
     """Places the standardised features of a split on the devices, an equal share on each."""
+    frames = np.concatenate([standardise(clip, statistics) for clip in features.clips()])
     first = np.cumsum(features.n_frames) - features.n_frames
     clips = replicate(mesh, (first, features.n_frames, machine))
-    return Bank(split_rows(mesh, standardise(features.frames, statistics)), *clips)
+    return Bank(split_rows(mesh, frames), *clips)
 
 
-def draw_patches(
-    bank: Bank, key: PRNGKeyArray, batch_size: int, length: int
-) -> tuple[Float[Array, "batch length mel 1"], Int[Array, " batch"]]:
+def draw(
+    n_frames: Int[Array, " clip"], key: PRNGKeyArray, batch_size: int, length: int
+) -> tuple[Int[Array, " batch"], Int[Array, " batch"]]:
+    """Draws patches: random clips, and a random first frame in each."""
+    clip_key, start_key = jax.random.split(key)
+    clip = jax.random.randint(clip_key, (batch_size,), 0, len(n_frames))
+    room = jnp.maximum(n_frames[clip] - length, 0) + 1
+    return clip, jax.random.randint(start_key, (batch_size,), 0, room)
+
+
+def draw_patches(bank: Bank, key: PRNGKeyArray, batch_size: int, length: int) -> Drawn:
     """Draws patches from random clips at random offsets, on the device.
 
     A clip shorter than a patch is repeated to fill it.
-
-    Returns:
-        The patches and the machine index of each.
     """
-    clip_key, start_key = jax.random.split(key)
-    clip = jax.random.randint(clip_key, (batch_size,), 0, len(bank.machine))
-    room = jnp.maximum(bank.n_frames[clip] - length, 0) + 1
-    start = jax.random.randint(start_key, (batch_size,), 0, room)
+    clip, start = draw(bank.n_frames, key, batch_size, length)
     offset = (start[:, None] + jnp.arange(length)) % bank.n_frames[clip][:, None]
     return bank.frames[bank.first[clip][:, None] + offset][..., None], bank.machine[clip]

@@ -151,13 +151,16 @@ class Detector:
         """
         for machine_id in set(machine_ids):
             self._check_known(machine_id)
-        nlls = frame_nll(
-            self.flow,
-            [standardise(log_mel, self.statistics) for log_mel in log_mels],
-            length=self.config.train.patch_length,
-            hop=self.config.score.hop,
-            batch_size=self.config.score.batch_size,
-        )
+        nlls = []
+        for first in range(0, len(log_mels), CLIPS_AT_ONCE):
+            some = log_mels[first : first + CLIPS_AT_ONCE]
+            nlls += frame_nll(
+                self.flow,
+                [standardise(log_mel, self.statistics) for log_mel in some],
+                length=self.config.train.patch_length,
+                hop=self.config.score.hop,
+                batch_size=self.config.score.batch_size,
+            )
         machine = [self.machine_ids.index(machine_id) for machine_id in machine_ids]
         return Clips(log_mels, nlls, np.array(machine, np.int32))
 

@@ -1,5 +1,6 @@
 """Waveform to standardised log-mel: pure functions of arrays."""
 
+from collections.abc import Iterable
 from functools import partial
 from typing import NamedTuple
 
@@ -87,16 +88,23 @@ def log_mel_batch(
     return jax.vmap(partial(log_mel, frontend=frontend))(samples)
 
 
-def fit_standardisation(frames: Float[np.ndarray, "frame mel"]) -> Standardisation:
-    """Statistics of every mel bin over the frames of all training clips."""
-    std = np.maximum(frames.std(0, dtype=np.float64), STD_FLOOR)
-    mean = frames.mean(0, dtype=np.float64)
+def fit_standardisation(clips: Iterable[Float[np.ndarray, "_ mel"]]) -> Standardisation:
+    """Statistics of every mel bin over the frames of all training clips, a clip at a time."""
+    count, total, squares = 0, np.zeros(1), np.zeros(1)
+    for clip in clips:
+        precise = clip.astype(np.float64)
+        count += len(clip)
+        total = total + precise.sum(0)
+        squares = squares + (precise**2).sum(0)
+    mean = total / count
+    # The floor also takes what rounding leaves of a variance of 0.
+    std = np.sqrt(np.maximum(squares / count - mean**2, STD_FLOOR**2))
     return Standardisation(mean.astype(np.float32), std.astype(np.float32))
 
 
 def standardise(
-    frames: Float[np.ndarray, "frame mel"], statistics: Standardisation
-) -> Float[np.ndarray, "frame mel"]:
+    frames: Float[np.ndarray, "*batch frame mel"], statistics: Standardisation
+) -> Float[np.ndarray, "*batch frame mel"]:
     """Frames with mean 0 and standard deviation 1 in every mel bin."""
     return (frames - statistics.mean) / statistics.std
 

@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterator
 from contextlib import closing, nullcontext
 from functools import partial
+from itertools import repeat
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,11 +15,11 @@ import numpy as np
 import optax
 from flax import nnx
 from jax.sharding import Mesh
-from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree, UInt32
+from jaxtyping import Array, Float, Int, Key, PRNGKeyArray, PyTree, UInt32
 from tqdm import tqdm
 
 from flowasd import parallel
-from flowasd.bank import Bank, Features, draw_patches, make_bank, source_features
+from flowasd.bank import Bank, Drawn, Features, draw_patches, make_bank, source_features
 from flowasd.calibration import calibrate, save_calibration, stored_step
 from flowasd.checkpoint import Checkpoints
 from flowasd.config import check_config
@@ -29,6 +30,7 @@ from flowasd.flow.glow import Glow, make_glow
 from flowasd.frontend import Frontend, covering_patches, fit_standardisation
 from flowasd.metric_log import MetricLog, Row
 from flowasd.objective import nll, objective
+from flowasd.stream import Stream, stream_blocks, stream_patches
 from flowasd.typing import Config
 from flowasd.workdir import check_shared, open_workdir, record_splits
 
@@ -55,6 +57,17 @@ class TrainState(NamedTuple):
     key: UInt32[Array, "2"]
 
 
+# Patches and machine indices of the steps of one dispatch.
+Block = tuple[Float[Array, "batch step time mel 1"], Int[Array, "batch step"]]
+
+
+class Banks(NamedTuple):
+    """What is trained on, in memory or on disk, and what is validated on."""
+
+    train: Bank | Stream
+    validation: Bank
+
+
 class Patches(NamedTuple):
     """A fixed set of patches in batches of one shape; the weight of the last one's padding is 0."""
 
@@ -75,7 +88,7 @@ def make_optimizer(config: Config) -> optax.GradientTransformation:
 
 
 def initial_state(
-    config: Config, bank: Bank, n_machines: int, mesh: Mesh
+    config: Config, bank: Bank | Stream, n_machines: int, mesh: Mesh
 ) -> tuple[nnx.GraphDef[Glow], TrainState]:
     """Builds the flow, with actnorms initialised from one batch of the bank, and the optimiser."""
 
@@ -86,12 +99,13 @@ def initial_state(
 
     def keys() -> tuple[PRNGKeyArray, ...]:
         key = jax.random.key(config.seed)
-        return key, *jax.random.split(jax.random.fold_in(key, config.train.steps))
+        return key, *step_keys(key, config.train.steps)
+
+    size = (INITIALISATION_PATCHES, config.train.patch_length)
 
     @partial(jax.jit, out_shardings=parallel.replicated(mesh))
-    def draw(bank: Bank) -> tuple[Array, Array]:
-        _, patch_key, _ = keys()
-        return draw_patches(bank, patch_key, INITIALISATION_PATCHES, config.train.patch_length)
+    def draw(bank: Bank) -> Drawn:
+        return draw_patches(bank, keys()[1], *size)
 
     @jax.jit
     def initialise(x: Array, machine: Array) -> TrainState:
@@ -104,8 +118,14 @@ def initial_state(
         return TrainState(jnp.int32(0), params, constants, opt_state, jax.random.key_data(key))
 
     # On one device: XLA's LAPACK calls wait for each other for ever on several simulated ones.
-    state = initialise(*(whole.addressable_data(0) for whole in draw(bank)))
+    drawn = draw(bank) if isinstance(bank, Bank) else stream_patches(bank, keys()[1], *size)
+    state = initialise(*(whole.addressable_data(0) for whole in drawn))
     return nnx.graphdef(nnx.eval_shape(build)), parallel.replicate(mesh, state)
+
+
+def step_keys(key: PRNGKeyArray, step: int | Int[Array, ""]) -> Key[Array, "2"]:
+    """The keys of a step's patches and of its noise, from that of the run."""
+    return jax.random.split(jax.random.fold_in(key, step))
 
 
 def with_noise(
@@ -119,13 +139,13 @@ def with_noise(
 
 
 def train_step(
-    state: TrainState, bank: Bank, *, graph: nnx.GraphDef[Glow], config: Config, mesh: Mesh
+    state: TrainState, bank: Bank | Drawn, *, graph: nnx.GraphDef[Glow], config: Config, mesh: Mesh
 ) -> tuple[TrainState, dict[str, Float[Array, ""]]]:
-    """One update on patches drawn from the bank; a pure function of its arguments.
+    """One update on random patches; a pure function of its arguments.
 
     Args:
         state: The state before.
-        bank: Clips to draw from.
+        bank: Clips to draw from, or what a stream has drawn by the key of this step.
         graph: Structure of the flow.
         config: The `train` part of the run's config.
         mesh: The devices that the batch is split over.
@@ -133,10 +153,10 @@ def train_step(
     Returns:
         The state after, and the batch's mean loss and NLL in nats per dimension.
     """
-    key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
-    patch_key, noise_key = jax.random.split(key)
-    batch = draw_patches(bank, patch_key, config.batch_size, config.patch_length)
-    x, machine = jax.lax.with_sharding_constraint(batch, parallel.split(mesh))
+    patch_key, noise_key = step_keys(jax.random.wrap_key_data(state.key), state.step)
+    if isinstance(bank, Bank):
+        bank = draw_patches(bank, patch_key, config.batch_size, config.patch_length)
+    x, machine = jax.lax.with_sharding_constraint(bank, parallel.split(mesh))
     x = with_noise(x, noise_key, config.noise)
 
     def mean_loss(params: PyTree) -> tuple[Array, Array]:
@@ -193,8 +213,18 @@ def restore_state(checkpoints: Checkpoints, state: TrainState) -> TrainState:
     return TrainState(**fields)
 
 
+def drawn_blocks(stream: Stream, state: TrainState, config: Config, mesh: Mesh) -> Iterator[Block]:
+    """The patches of the steps to come, `log_every` steps at once, read from disk."""
+    key = jax.random.wrap_key_data(jnp.asarray(np.asarray(state.key)))  # on this process alone
+    steps = np.arange(int(state.step), config.steps)
+    keys = jax.vmap(partial(step_keys, key))(steps)[:, 0]
+    size = (config.batch_size, config.patch_length, config.log_every)
+    blocks = stream_blocks(stream, keys, *size)
+    return (parallel.global_batch(mesh, block) for block in blocks)
+
+
 def run_steps(
-    config: Config, graph: nnx.GraphDef[Glow], state: TrainState, banks: dict[str, Bank], mesh: Mesh
+    config: Config, graph: nnx.GraphDef[Glow], state: TrainState, banks: Banks, mesh: Mesh
 ) -> Iterator[tuple[TrainState, Row]]:
     """Trains on to the last step, `log_every` steps a dispatch.
 
@@ -205,24 +235,33 @@ def run_steps(
     Raises:
         UserError: If the loss is no longer finite.
     """
-    train_bank, validation_bank = banks["train"], banks["validation"]
     step = partial(train_step, graph=graph, config=config, mesh=mesh)
     everywhere = parallel.replicated(mesh)
 
     @partial(jax.jit, donate_argnums=0, out_shardings=everywhere)
-    def dispatch(state: TrainState, bank: Bank) -> tuple[TrainState, dict[str, Array]]:
-        state, rows = jax.lax.scan(lambda s, _: step(s, bank), state, length=config.log_every)
+    def dispatch(state: TrainState, bank: Bank | Block) -> tuple[TrainState, dict[str, Array]]:
+        if isinstance(bank, Bank):
+            state, rows = jax.lax.scan(lambda s, _: step(s, bank), state, length=config.log_every)
+        else:
+            x, machine = bank
+            state, rows = jax.lax.scan(step, state, (x.swapaxes(0, 1), machine.swapaxes(0, 1)))
         return state, jax.tree.map(jnp.mean, rows)
 
     validate = jax.jit(partial(mean_nll, graph=graph, mesh=mesh), out_shardings=everywhere)
-    patches = validation_patches(validation_bank, config.patch_length, config.batch_size, mesh)
+    patches = validation_patches(banks.validation, config.patch_length, config.batch_size, mesh)
+    feed = (
+        repeat(banks.train)
+        if isinstance(banks.train, Bank)
+        else drawn_blocks(banks.train, state, config, mesh)
+    )
     first, hidden = int(state.step), not parallel.is_first()
     with tqdm(total=config.steps, initial=first, unit="step", desc="train", disable=hidden) as bar:
-        for done in range(first + config.log_every, config.steps + 1, config.log_every):
-            state, means = dispatch(state, train_bank)
+        ends = range(first + config.log_every, config.steps + 1, config.log_every)
+        for done, bank in zip(ends, feed, strict=False):
+            state, means = dispatch(state, bank)
             row: Row = {"step": done} | {key: float(mean) for key, mean in means.items()}
             if done % config.eval_every == 0:
-                row["validation_nll"] = float(validate(state, validation_bank, patches))
+                row["validation_nll"] = float(validate(state, banks.validation, patches))
                 bar.set_postfix(validation_nll=f"{row['validation_nll']:.4f}", refresh=False)
             if not all(map(math.isfinite, row.values())):
                 raise UserError(
@@ -233,9 +272,7 @@ def run_steps(
             bar.update(config.log_every)
 
 
-def fit(
-    config: Config, workdir: Path, banks: dict[str, Bank], card: dict[str, Any], mesh: Mesh
-) -> None:
+def fit(config: Config, workdir: Path, banks: Banks, card: dict[str, Any], mesh: Mesh) -> None:
     """Trains to the end, from the last checkpoint in `workdir` if there is one.
 
     Every validation is followed by a checkpoint, so that a run that is cut off and started again
@@ -244,11 +281,11 @@ def fit(
     Args:
         config: The whole config of the run.
         workdir: Folder that takes checkpoints and metrics.
-        banks: Clips of `train` and `validation`.
+        banks: Clips to train and to validate on.
         card: What a checkpoint says of itself.
         mesh: The devices.
     """
-    graph, state = initial_state(config, banks["train"], len(card["machine_ids"]), mesh)
+    graph, state = initial_state(config, banks.train, len(card["machine_ids"]), mesh)
     with closing(Checkpoints(workdir, create=True)) as checkpoints:
         state = restore_state(checkpoints, state)
         first = parallel.is_first()
@@ -307,11 +344,14 @@ def train_together(
 ) -> None:
     """Places the features on the devices of all processes, and trains to the last step."""
     mesh = parallel.data_mesh()
-    statistics = fit_standardisation(features["train"].frames)
-    banks = {
-        split: make_bank(features[split], source.machine_index(split), statistics, mesh)
+    statistics = fit_standardisation(features["train"].clips())
+    known, held_out = (
+        (features[split], source.machine_index(split), statistics)
         for split in ("train", "validation")
-    }
+    )
+    in_memory = features["train"].nbytes <= config.data.bank_gb * 1e9
+    train_bank = make_bank(*known, mesh) if in_memory else Stream(*known)
+    banks = Banks(train_bank, make_bank(*held_out, mesh))
     card = {
         "data": source.kind,
         "config": json.loads(config.to_json()),

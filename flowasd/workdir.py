@@ -10,7 +10,7 @@ from flowasd.files import write_text
 from flowasd.typing import Config
 
 # Keys that do not change what is trained, and may differ when a run is taken up again.
-FREE = ("data.cache", "score.", "parallel.")
+FREE = ("data.cache", "data.bank_gb", "score.", "parallel.")
 
 
 def open_workdir(workdir: Path, config: Config) -> None:

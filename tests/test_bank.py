@@ -1,4 +1,5 @@
 import os
+import weakref
 from pathlib import Path
 
 import jax
@@ -13,6 +14,7 @@ from flowasd.bank import (
     compute_features,
     draw_patches,
     make_bank,
+    read_log_mels,
     source_features,
 )
 from flowasd.data.dcase import Clip
@@ -36,8 +38,8 @@ def clips(tmp_path):
     return paths
 
 
-def test_features_are_each_clips_log_mel(clips):
-    features = compute_features(clips, FRONTEND)
+def test_features_are_each_clips_log_mel(clips, tmp_path):
+    features = compute_features(clips, FRONTEND, tmp_path)
     for path, clip in zip(clips, features.clips(), strict=True):
         samples, _ = soundfile.read(path, dtype="float32")
         expected = log_mel(jax.numpy.asarray(samples), FRONTEND)
@@ -47,8 +49,11 @@ def test_features_are_each_clips_log_mel(clips):
 def test_long_clips_between_short_ones(clips, tmp_path, monkeypatch):
     """Clips that are computed alone keep their place."""
     monkeypatch.setattr(bank, "LONG", 0.5)
-    alone = [compute_features([path], FRONTEND).frames for path in clips]
-    for one, clip in zip(alone, compute_features(clips, FRONTEND).clips(), strict=True):
+    alone = []
+    for path in clips:
+        features = compute_features([path], FRONTEND, tmp_path)
+        alone.append(np.array(features.frames))  # the next one is written to the same file
+    for one, clip in zip(alone, compute_features(clips, FRONTEND, tmp_path).clips(), strict=True):
         np.testing.assert_allclose(one, clip, atol=1e-3)
 
 
@@ -56,7 +61,7 @@ def test_absurd_samples_are_refused(tmp_path):
     path = tmp_path / "loud.wav"
     soundfile.write(path, np.full(1000, 1e30), 16000, "FLOAT")
     with pytest.raises(UserError, match=r"loud\.wav: samples are too large"):
-        compute_features([path], FRONTEND)
+        compute_features([path], FRONTEND, tmp_path)
 
 
 def test_broken_links_are_listed_like_other_bad_files(clips, tmp_path):
@@ -81,11 +86,13 @@ def test_splits_get_their_own_clips(tmp_path):
     swapped = source._replace(splits={"train": splits["test"], "test": splits["train"]})
     again = source_features(swapped, FRONTEND, tmp_path / "cache")
     assert len(list((tmp_path / "cache" / "features").iterdir())) == 1
-    np.testing.assert_array_equal(again["train"].frames, features["test"].frames)
+    (swapped_clip,), (clip,) = again["train"].clips(), features["test"].clips()
+    np.testing.assert_array_equal(swapped_clip, clip)
     for split, clips in splits.items():
-        expected = compute_features([clip.path for clip in clips], FRONTEND)
-        np.testing.assert_array_equal(features[split].n_frames, expected.n_frames)
-        np.testing.assert_allclose(features[split].frames, expected.frames, atol=1e-3)
+        expected = compute_features([clip.path for clip in clips], FRONTEND, tmp_path)
+        for own, other in zip(features[split].clips(), expected.clips(), strict=True):
+            np.testing.assert_allclose(own, other, atol=1e-3)
+        assert features[split].nbytes == sum(clip.nbytes for clip in expected.clips())
 
 
 def test_every_bad_file_is_listed(clips, tmp_path):
@@ -93,7 +100,7 @@ def test_every_bad_file_is_listed(clips, tmp_path):
     for path in bad:
         path.write_bytes(b"not audio")
     with pytest.raises(UserError, match=r"(?s)2 of 5 recordings.*bad1.*bad2"):
-        compute_features([bad[0], *clips, bad[1]], FRONTEND)
+        compute_features([bad[0], *clips, bad[1]], FRONTEND, tmp_path)
 
 
 def test_cache_is_used_until_a_file_or_setting_changes(clips, tmp_path, monkeypatch):
@@ -114,6 +121,36 @@ def test_cache_is_used_until_a_file_or_setting_changes(clips, tmp_path, monkeypa
     assert len(computed) == 3
 
 
+def test_interrupted_cache_does_not_count(clips, tmp_path, monkeypatch):
+    def interrupted(paths, frontend):
+        yield from list(read_log_mels(paths, frontend))[:2]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(bank, "read_log_mels", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        cached_features(clips, FRONTEND, tmp_path)
+    monkeypatch.undo()
+    assert len(cached_features(clips, FRONTEND, tmp_path).n_frames) == 3
+
+
+def test_features_are_not_held_in_memory(tmp_path, monkeypatch):
+    """Log-mels are let go of as they are written, and what is returned is the file."""
+    alive = []
+
+    def log_mels(paths, frontend):
+        for i, path in enumerate(paths):
+            log_mel = np.full((i + 1, frontend.n_mels), i, np.float32)
+            alive.append(weakref.ref(log_mel))
+            assert sum(ref() is not None for ref in alive) <= 2
+            yield path, log_mel
+
+    monkeypatch.setattr(bank, "read_log_mels", log_mels)
+    features = compute_features([Path(str(i)) for i in range(20)], FRONTEND, tmp_path)
+    for i, clip in enumerate(features.clips()):
+        np.testing.assert_array_equal(clip, np.full((i + 1, 16), i))
+    assert isinstance(features.frames.base, np.memmap)
+
+
 def test_cache_that_cannot_be_written_is_a_warning(clips, tmp_path):
     (tmp_path / "file").touch()
     with pytest.warns(UserWarning, match="not cached"):
@@ -128,7 +165,8 @@ def test_drawn_patches_are_slices_of_their_own_machines_clips(key):
     values = np.concatenate([1000 * i + np.arange(n) for i, n in enumerate(lengths)])
     frames = np.repeat(values[:, None], 4, -1).astype(np.float32)
     identity = Standardisation(np.zeros(4, np.float32), np.ones(4, np.float32))
-    made = make_bank(Features(frames, lengths), machine, identity, data_mesh())
+    features = Features(frames, np.cumsum(lengths) - lengths, lengths)
+    made = make_bank(features, machine, identity, data_mesh())
     patches, machines = jax.jit(draw_patches, static_argnums=(2, 3))(made, key, 2000, 8)
     assert patches.shape == (2000, 8, 4, 1)
     clip, frame = np.divmod(np.asarray(patches)[..., 0, 0].astype(int), 1000)

@@ -81,18 +81,19 @@ def test_silence_is_the_floor():
 
 
 def test_standardised_frames_have_mean_0_and_deviation_1():
-    frames = np.random.default_rng(3).normal(5, 2, size=(200, 4)).astype(np.float32)
-    statistics = fit_standardisation(frames)
+    """Over the frames of all clips, however these are cut."""
+    frames = np.random.default_rng(3).normal(-80, 2, size=(200, 4)).astype(np.float32)
+    statistics = fit_standardisation(np.split(frames, [1, 50, 60]))
     np.testing.assert_allclose(statistics.mean, np.mean(frames, 0), rtol=1e-5)
     np.testing.assert_allclose(statistics.std, np.std(frames, 0), rtol=1e-5)
     standard = standardise(frames, statistics)
-    np.testing.assert_allclose(standard.mean(0), 0, atol=1e-5)
+    np.testing.assert_allclose(standard.mean(0), 0, atol=1e-4)
     np.testing.assert_allclose(standard.std(0), 1, rtol=1e-5)
 
 
 def test_silent_band_is_not_blown_up():
     silent = np.full((10, 3), FLOOR_DB, np.float32)
-    statistics = fit_standardisation(silent)
+    statistics = fit_standardisation([silent])
     np.testing.assert_allclose(standardise(silent, statistics), 0, atol=1e-4)
 
 

@@ -28,7 +28,7 @@ def saved_arrays(workdir, step):
     features = train.source_features(
         source, train.Frontend(**config.frontend), train.cache_folder(config.data)
     )
-    statistics = train.fit_standardisation(features["train"].frames)
+    statistics = train.fit_standardisation(features["train"].clips())
     mesh = data_mesh()
     bank = train.make_bank(features["train"], source.machine_index("train"), statistics, mesh)
     _, state = train.initial_state(config, bank, len(source.machine_ids), mesh)
@@ -213,10 +213,10 @@ def test_silent_bands_train_to_what_they_validate_to(tmp_path):
     rng = np.random.default_rng(0)
     frames = rng.normal(size=(600, 128)).astype(np.float32)
     frames[:, ::4] = 0
-    lengths = np.full(6, 100, np.int32)
+    features = Features(frames, 100 * np.arange(6), np.full(6, 100))
     statistics = Standardisation(np.zeros(128, np.float32), np.ones(128, np.float32))
     mesh, machine = data_mesh(), np.zeros(6, np.int32)
-    bank = train.make_bank(Features(frames, lengths), machine, statistics, mesh)
+    bank = train.make_bank(features, machine, statistics, mesh)
     graph, state = train.initial_state(config, bank, 1, mesh)
     _, means = train.train_step(state, bank, graph=graph, config=config.train, mesh=mesh)
     assert means["train_nll"] == means["train_loss"] < 3

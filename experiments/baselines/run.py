@@ -59,7 +59,7 @@ def run_baseline(name: str, data_root: Path, workdir: Path, seed: int) -> dict:
 
 def _clips(source: Source, frontend: Frontend, cache: Path) -> tuple[Clips, Clips]:
     features = source_features(source, frontend, cache)
-    statistics = fit_standardisation(features["train"].frames)
+    statistics = fit_standardisation(features["train"].clips())
     train, test = (
         Clips(
             [standardise(clip, statistics) for clip in features[split].clips()],
