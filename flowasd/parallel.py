@@ -8,18 +8,18 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
+from jaxtyping import PyTree
 
 from flowasd.errors import UserError
 from flowasd.typing import Config
 
-Tree = TypeVar("Tree")
 HEARTBEAT = 30  # seconds of silence after which a process counts as dead
 
 
@@ -29,7 +29,8 @@ def launched_together(env: Mapping[str, str]) -> bool:
     Alone, a process must not ask JAX to find out: it might wait for others, or be left with one of
     its devices, since under Slurm and Open MPI JAX gives each process one.
     """
-    on_tpu_vm = "tpu" in (jax.config.jax_platforms or "")  # JAX sets it on a Cloud TPU's host
+    config: Any = jax.config
+    on_tpu_vm = "tpu" in (config.jax_platforms or "")  # JAX sets it on a Cloud TPU's host
     asks_metadata = on_tpu_vm and not {"TPU_SKIP_MDS_QUERY", "TPU_WORKER_HOSTNAMES"} & env.keys()
     return (
         ("SLURM_STEP_NODELIST" in env and int(env.get("SLURM_NTASKS", 1)) > 1)
@@ -131,7 +132,7 @@ def split(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, P("data"))
 
 
-def global_batch(mesh: Mesh, local: Tree) -> Tree:
+def global_batch(mesh: Mesh, local: PyTree) -> Any:
     """Joins the rows that every process holds into one batch, split over the devices.
 
     Args:
@@ -146,7 +147,7 @@ def global_batch(mesh: Mesh, local: Tree) -> Tree:
     )
 
 
-def replicate(mesh: Mesh, tree: Tree) -> Tree:
+def replicate(mesh: Mesh, tree: PyTree) -> Any:
     """Places a tree of arrays that every process has on every device, whole."""
     sharding = replicated(mesh)
 

@@ -173,7 +173,7 @@ def train_step(
     }
 
 
-def validation_patches(bank: Bank, length: int, batch_size: int) -> Patches:
+def validation_patches(bank: Bank, length: int, batch_size: int, mesh: Mesh) -> Patches:
     """Adjacent patches that cover every clip of the bank."""
     frames, clip = covering_patches(np.asarray(bank.n_frames), length, length)
     columns = (frames, np.asarray(bank.machine)[clip], np.ones(len(clip), np.float32))
@@ -184,7 +184,7 @@ def validation_patches(bank: Bank, length: int, batch_size: int) -> Patches:
         padded = np.pad(column, [(0, padding)] + [(0, 0)] * (column.ndim - 1))
         return padded.reshape(n_batches, batch_size, *column.shape[1:])
 
-    return Patches(*map(batches, columns))
+    return Patches(*parallel.replicate(mesh, [*map(batches, columns)]))
 
 
 def mean_nll(
@@ -219,7 +219,7 @@ def drawn_blocks(stream: Stream, state: TrainState, config: Config, mesh: Mesh) 
     steps = np.arange(int(state.step), config.steps)
     keys = jax.vmap(partial(step_keys, key))(steps)[:, 0]
     size = (config.batch_size, config.patch_length, config.log_every)
-    blocks: Iterator[Any] = stream_blocks(stream, keys, *size)
+    blocks = stream_blocks(stream, keys, *size)
     return (parallel.global_batch(mesh, block) for block in blocks)
 
 
@@ -248,8 +248,7 @@ def run_steps(
         return state, jax.tree.map(jnp.mean, rows)
 
     validate = jax.jit(partial(mean_nll, graph=graph, mesh=mesh), out_shardings=everywhere)
-    patches = validation_patches(banks.validation, config.patch_length, config.batch_size)
-    patches = parallel.replicate(mesh, patches)
+    patches = validation_patches(banks.validation, config.patch_length, config.batch_size, mesh)
     feed = (
         repeat(banks.train)
         if isinstance(banks.train, Bank)

@@ -47,7 +47,7 @@ class Source(NamedTuple):
 
 
 def user_cache() -> Path:
-    """flowasd's part of the user's cache folder."""
+    """What is kept in the user's cache folder."""
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "flowasd").expanduser()
 
 
