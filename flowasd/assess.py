@@ -27,7 +27,7 @@ from flowasd.files import write_csv
 from flowasd.frontend import log_mel_batch
 from flowasd.typing import Config
 
-SEVERITIES = (0.2, 0.4, 0.6, 0.8, 1.0)
+SEVERITIES = (0.2, 0.6, 1.0)
 BLEND = "blend"  # stand-in: a share of another ID's clip, all of it at severity 1
 SEED = 0  # of the faults: every detector is assessed on the same ones
 
