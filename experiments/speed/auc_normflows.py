@@ -1,7 +1,7 @@
 # pyright: reportMissingImports=false
 """normflows' side of the race to an AUC: its `image` Glow on the same patches."""
 
-from functools import partial
+import itertools
 
 import jax
 import numpy as np
@@ -11,8 +11,9 @@ from experiments.speed.auc_ours import open_fold
 from experiments.speed.flow_normflows import make_flow
 from experiments.speed.shapes import shape_config
 from experiments.speed.side import Tasks, threads
+from flowasd.bank import Bank, Drawn, draw_patches
 from flowasd.frontend import covering_patches
-from flowasd.train import noisy_patches
+from flowasd.train import step_keys, with_noise
 
 UPDATES = 50  # between two looks at the AUC
 HOP = 2  # frames between the patches of a test clip
@@ -29,13 +30,19 @@ def race_tasks(data: str) -> Tasks:
     fold, config = open_fold(data), shape_config("image")
     flow = make_flow(config, len(fold.source.machine_ids))
     optimizer = torch.optim.Adam(flow.parameters(), config.train.learning_rate, fused=True)
-    draw = jax.jit(partial(noisy_patches, count=config.train.batch_size, config=fold.config.train))
-    key, dimensions = jax.random.key(0), config.train.patch_length * config.frontend.n_mels
-    keys = iter(jax.random.split(key, 10**5))
+    size = (config.train.batch_size, config.train.patch_length)
+    dimensions = config.train.patch_length * config.frontend.n_mels
+    steps = itertools.count()
+
+    @jax.jit
+    def draw(bank: Bank, step: int) -> Drawn:
+        patch_key, noise_key = step_keys(jax.random.key(0), step)
+        x, machine = draw_patches(bank, patch_key, *size)
+        return with_noise(x, noise_key, fold.config.train.noise), machine
 
     def train() -> None:
         for _ in range(UPDATES):
-            drawn = draw(fold.banks["train"], next(keys))
+            drawn = draw(fold.banks.train, next(steps))
             x, machine = (torch.from_numpy(np.array(array)) for array in drawn)
             optimizer.zero_grad()
             loss = -flow(x.permute(0, 3, 1, 2), machine.long()).mean() / dimensions

@@ -10,11 +10,12 @@ from jaxtyping import Float
 from configs import default
 from experiments.speed.side import Tasks
 from flowasd import metrics
-from flowasd.bank import Bank, make_bank, source_features
+from flowasd.bank import make_bank, source_features
 from flowasd.data.source import Source, cache_folder, open_source
 from flowasd.frontend import Frontend, fit_standardisation, standardise
+from flowasd.parallel import data_mesh
 from flowasd.scoring import RULES, frame_nll
-from flowasd.train import initial_state, run_steps
+from flowasd.train import Banks, initial_state, run_steps
 from flowasd.typing import Config
 
 
@@ -30,7 +31,7 @@ class Fold(NamedTuple):
 
     config: Config
     source: Source
-    banks: dict[str, Bank]
+    banks: Banks
     test: list[Float[np.ndarray, "_ mel"]]
 
     def auc(self, nlls: Sequence[Float[np.ndarray, " _"]]) -> float:
@@ -47,13 +48,13 @@ def open_fold(data: str) -> Fold:
     config.data.root = data
     source = open_source(config.data, config.seed)
     features = source_features(source, Frontend(**config.frontend), cache_folder(config.data))
-    statistics = fit_standardisation(features["train"].frames)
-    banks = {
-        split: make_bank(features[split], source.machine_index(split), statistics)
+    statistics = fit_standardisation(features["train"].clips())
+    train, validation = (
+        make_bank(features[split], source.machine_index(split), statistics, data_mesh())
         for split in ("train", "validation")
-    }
+    )
     test = [standardise(clip, statistics) for clip in features["test"].clips()]
-    return Fold(config, source, banks, test)
+    return Fold(config, source, Banks(train, validation), test)
 
 
 def race_tasks(data: str) -> Tasks:
@@ -63,8 +64,9 @@ def race_tasks(data: str) -> Tasks:
     now = {}
 
     def validated() -> Iterator[None]:
-        graph, state = initial_state(config, fold.banks["train"], len(fold.source.machine_ids))
-        for reached, row in run_steps(config.train, graph, state, fold.banks):
+        mesh, ids = data_mesh(), fold.source.machine_ids
+        graph, state = initial_state(config, fold.banks.train, len(ids), mesh)
+        for reached, row in run_steps(config.train, graph, state, fold.banks, mesh):
             if "validation_nll" in row:
                 now["flow"] = nnx.merge(graph, reached.params, reached.constants)
                 now["step"] = row["step"]

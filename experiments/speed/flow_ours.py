@@ -12,8 +12,9 @@ from experiments.speed.side import Tasks
 from flowasd.bank import Bank, Features, make_bank
 from flowasd.flow.glow import Glow
 from flowasd.frontend import Standardisation
+from flowasd.parallel import data_mesh
 from flowasd.scoring import patch_nll
-from flowasd.train import TrainState, initial_state, run_steps
+from flowasd.train import Banks, TrainState, initial_state, run_steps
 from flowasd.typing import Config
 
 CLIPS, FRAMES = 16, 320  # of a bank of noise
@@ -28,7 +29,7 @@ def flow_tasks(shape: str, gemm: int) -> Tasks:
     """
     config = shape_config(shape)
     bank = noise_bank(CLIPS, FRAMES, config.frontend.n_mels)
-    graph, state = initial_state(config, bank, 1)
+    graph, state = initial_state(config, bank, 1, data_mesh())
     flow_state = nnx.split(nnx.merge(graph, state.params, state.constants))[1]
     flow_state = jax.tree.map(jnp.copy, flow_state)  # training uses the memory of its own again
     n_parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
@@ -52,10 +53,11 @@ def flow_tasks(shape: str, gemm: int) -> Tasks:
 
 def noise_bank(clips: int, frames: int, mel: int) -> Bank:
     """A bank of clips of noise, all of one machine ID."""
-    counts = np.full(clips, frames, np.int32)
+    counts, machine = np.full(clips, frames), np.zeros(clips, np.int32)
     noise = np.random.default_rng(0).standard_normal((clips * frames, mel), np.float32)
     statistics = Standardisation(np.zeros(mel, np.float32), np.ones(mel, np.float32))
-    return make_bank(Features(noise, counts), np.zeros(clips, np.int32), statistics)
+    features = Features(noise, np.arange(clips) * frames, counts)
+    return make_bank(features, machine, statistics, data_mesh())
 
 
 def train_task(
@@ -64,5 +66,5 @@ def train_task(
     """A task: the next dispatch of the training loop, which never comes to a validation."""
     settings = config.train.copy_and_resolve_references()
     settings.steps = settings.eval_every = 10**6 * settings.log_every
-    updates = run_steps(settings, graph, state, {"train": bank, "validation": bank})
+    updates = run_steps(settings, graph, state, Banks(bank, bank), data_mesh())
     return lambda: next(updates)[1]["train_loss"]

@@ -10,6 +10,7 @@ from experiments.speed.shapes import shape_config
 from experiments.speed.side import Tasks
 from flowasd.detector import CLIPS_AT_ONCE
 from flowasd.flow.glow import make_glow
+from flowasd.parallel import data_mesh
 from flowasd.scoring import frame_nll
 from flowasd.train import initial_state
 
@@ -21,7 +22,7 @@ def train_tasks(batch: int, clips: int, steps: int) -> Tasks:
     config = shape_config("mel")
     config.train.update({"batch_size": batch, "log_every": steps})
     bank = noise_bank(clips, FRAMES, config.frontend.n_mels)
-    graph, state = initial_state(config, bank, 1)
+    graph, state = initial_state(config, bank, 1, data_mesh())
     return {"train": train_task(config, bank, graph, state)}
 
 

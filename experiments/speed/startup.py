@@ -39,12 +39,8 @@ def measure(workdir: Path, data: str, rounds: int) -> Iterator[Row]:
 
 
 def _environment(cache: str) -> dict[str, str]:
-    """Caches of flowasd and of JAX in a folder of their own, whatever a compilation took."""
-    return os.environ | {
-        "XDG_CACHE_HOME": cache,
-        "JAX_COMPILATION_CACHE_DIR": cache,
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    }
+    """A user's cache folder of its own."""
+    return os.environ | {"XDG_CACHE_HOME": cache}
 
 
 def _steps(workdir: Path, path: str, environment: Mapping[str, str]) -> list[float]:
