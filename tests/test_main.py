@@ -17,9 +17,10 @@ from tests.conftest import REPO
 SMOKE = "--config=configs/smoke.py"
 
 
-def flowasd(*args):
+def flowasd(*args, **environment):
     command = [sys.executable, "-m", "flowasd.main", *map(str, args)]
-    return subprocess.run(command, cwd=REPO, capture_output=True, text=True, timeout=300)
+    env = os.environ | environment
+    return subprocess.run(command, cwd=REPO, env=env, capture_output=True, text=True, timeout=300)
 
 
 def assert_refused(result, *words):
@@ -74,6 +75,21 @@ def test_the_main_job_from_end_to_end(tmp_path):
         rows = list(csv.DictReader(file))
     assert len(rows) == 4 * (3 + 3)
     assert all(np.isfinite(float(row["score"])) for row in rows)
+
+
+def test_compiled_programs_are_kept_between_runs(run, dataset, tmp_path):
+    """A second command finds all that it needs in the user's cache folder, and adds nothing."""
+    clip = next(dataset.rglob("*.wav"))
+    command = ("--mode=score", f"--workdir={run}", f"--input={clip}")
+    kept = []
+    for _ in range(2):
+        result = flowasd(*command, XDG_CACHE_HOME=str(tmp_path / "cache"))
+        assert result.returncode == 0, result.stderr
+        assert result.stderr == ""
+        folder = tmp_path / "cache" / "flowasd" / "compiled"
+        kept.append({path.name for path in folder.iterdir() if path.name.endswith("-cache")})
+    assert kept[0]
+    assert kept[0] == kept[1]
 
 
 def test_good_files_are_scored_and_bad_ones_listed(run, tmp_path):
