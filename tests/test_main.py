@@ -85,7 +85,7 @@ def test_compiled_programs_are_kept_between_runs(run, dataset, tmp_path):
     for _ in range(2):
         result = flowasd(*command, XDG_CACHE_HOME=str(tmp_path / "cache"))
         assert result.returncode == 0, result.stderr
-        assert result.stderr == ""
+        assert len(result.stderr.splitlines()) == 1  # that it was trained on simulated recordings
         folder = tmp_path / "cache" / "flowasd" / "compiled"
         kept.append({path.name for path in folder.iterdir() if path.name.endswith("-cache")})
     assert kept[0]
