@@ -4,6 +4,7 @@ from itertools import product
 import numpy as np
 import pytest
 
+from flowasd import assess as assess_module
 from flowasd.assess import (
     BLEND,
     SEVERITIES,
@@ -101,7 +102,7 @@ def test_a_blend_has_the_share_of_the_others_power_that_is_said():
             assert rms(mixed) == pytest.approx(1, abs=0.03)
 
 
-def test_the_proxy_is_two_parts_blend_and_one_part_faults_or_faults_alone():
+def test_the_proxy_is_the_mean_of_the_blend_or_of_the_faults_without_it():
     cases = (("hiss", 0.2, 0.5), ("tones", 1.0, 0.8), (BLEND, 0.2, 0.1), (BLEND, 1.0, 0.3))
     estimates = [
         Estimate(stand_in, severity, rule, auc + 0.01 * i, 0.5)
@@ -109,9 +110,30 @@ def test_the_proxy_is_two_parts_blend_and_one_part_faults_or_faults_alone():
         for stand_in, severity, auc in cases
     ]
     steps = 0.01 * np.arange(len(SCORES))
-    np.testing.assert_allclose([*proxy_auc(estimates).values()], 0.35 + steps)
+    np.testing.assert_allclose([*proxy_auc(estimates).values()], 0.2 + steps)
     faults = [e for e in estimates if e.stand_in != BLEND]
     np.testing.assert_allclose([*proxy_auc(faults).values()], 0.65 + steps)
+
+
+def test_blends_are_heard_louder_or_softer_by_what_the_severity_says(run, monkeypatch):
+    """At severity 1 the power of the other machine's clip, by a factor of 6 dB up or down."""
+    heard, scored = [], assess_module._scores
+
+    def listen(detector, recordings):
+        heard.append(recordings)
+        return scored(detector, recordings)
+
+    monkeypatch.setattr(assess_module, "_scores", listen)
+    monkeypatch.setattr(assess_module, "FAULTS", {"loudness": FAULTS["loudness"]})
+    assess(Detector.load(run))
+    normal, blends = heard[0], heard[-len(SEVERITIES) :]
+    for severity, blend in zip(SEVERITIES, blends, strict=True):
+        pure = blended(normal, severity)
+        changes = {
+            round(20 * np.log10(rms(louder) / rms(samples)) / severity, 3)
+            for louder, samples in zip(blend.samples, pure.samples, strict=True)
+        }
+        assert changes == {-6, 6}
 
 
 def test_the_assessment_is_written_and_says_simulated(run, tmp_path):
@@ -145,6 +167,7 @@ def test_what_is_read_is_what_the_file_says(tmp_path):
         [HEADER, "hiss,0.2,mean,high,0.5"],
         [HEADER, "hiss,0.2,mean,0.5,0.5"],  # one rule alone
         [HEADER, *(f"other machine,1.0,{rule},0.5,0.5" for rule in SCORES)],
+        [HEADER, *(f"blend,0.4,{rule},0.5,0.5" for rule in SCORES)],  # another severity
         ["a,b,c,d,e", *(f"hiss,1.0,{rule},0.5,0.5" for rule in SCORES)],
     ],
 )
