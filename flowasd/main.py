@@ -20,11 +20,7 @@ WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; default runs/
 MODES = ["train", "evaluate", "report", "assess", "score"]
 MODE = flags.DEFINE_enum("mode", "train", MODES, "What to do.")
 INPUT = flags.DEFINE_multi_string("input", [], "score: file, folder or glob; may be repeated.")
-OUTPUT = flags.DEFINE_string(
-    "output",
-    None,
-    "score: CSV, default standard output; with ray a folder. Others: folder, default the workdir.",
-)
+OUTPUT = flags.DEFINE_string("output", None, "score: CSV, or folder with ray; others: folder.")
 ENGINE = flags.DEFINE_enum("engine", "local", ["local", "ray"], "score: what it runs on.")
 MACHINE_ID = flags.DEFINE_string("machine_id", None, "score: ID of all inputs, such as id_00.")
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from configs import smoke
+from configs import default, smoke
 from flowasd import train
 from flowasd.bank import Features
 from flowasd.calibration import load_calibration, save_calibration
@@ -146,8 +146,9 @@ def test_splits_are_recorded(run):
 
 def test_image_shape_trains(tmp_path):
     config = smoke.get_config()
-    level = {"squeeze": (2, 2), "steps": 1, "width": 8, "kernel": (3, 3), "conditional": True}
-    config.model.levels = ({**level, "conditional": False}, level, level)
+    shape = {"squeeze": (2, 2), "steps": 1, "width": 8, "kernel": (3, 3)}
+    shared = default.level(**shape, conditional=False)
+    config.model.levels = (shared, default.level(**shape, remat=True), default.level(**shape))
     config.score.hop = 8
     config.train.update({"patch_length": 16, "batch_size": 4, "steps": 10, "eval_every": 10})
     train.train(config, tmp_path)
