@@ -87,7 +87,7 @@ def test_log_determinant_is_the_jacobians(bijection, x, condition):
         def flat(v):
             return bijection.forward(v.reshape(1, TIME, MEL, CHANNEL), c[None])[0].ravel()
 
-        return jax.jacfwd(flat)(v.ravel())
+        return jax.jacrev(flat)(v.ravel())
 
     expected = [np.linalg.slogdet(jacobian(v, c))[1] for v, c in zip(x, condition, strict=True)]
     np.testing.assert_allclose(log_det.sum(1), expected, atol=1e-9)
@@ -141,11 +141,11 @@ def test_coupling_is_the_convolution_it_stands_for(x, condition):
             h, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
         )
 
-    first = net.gather[...].T.reshape(3, 3, CHANNEL // 2, 8)
-    last = net.scatter[...].T.reshape(8, 3, 3, CHANNEL).transpose(1, 2, 0, 3)
+    first = net.gather[...].reshape(3, 3, CHANNEL // 2, 8)
+    last = net.scatter[...].reshape(8, 3, 3, CHANNEL).transpose(1, 2, 0, 3)
     bias = net.gather_bias[...] + (condition @ net.gather_condition[...])[:, None, None]
     h = conv(kept, first) + bias
-    h = jax.nn.relu(h) @ net.middle[...].T + net.middle_bias[...]
+    h = jax.nn.relu(h) @ net.middle[...] + net.middle_bias[...]
     h = jax.nn.relu(h + (condition @ net.middle_condition[...])[:, None, None])
     np.testing.assert_allclose(
         net(kept, condition), conv(h, last) + net.scatter_bias[...], atol=1e-9

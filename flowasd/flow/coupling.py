@@ -23,15 +23,29 @@ def shifted(
     return jnp.pad(x, padding)[:, first_time : first_time + n_time, first_mel : first_mel + n_mel]
 
 
+@jax.custom_vjp
 def product(
-    x: Float[Array, "batch time mel channel"], weight: Float[Array, "out channel"]
+    x: Float[Array, "batch time mel channel"], weight: Float[Array, "channel out"]
 ) -> Float[Array, "batch time mel out"]:
-    """`x @ weight.T`.
+    """`x @ weight`, with the weight's gradient as one plain product.
 
-    With the weight this way round, JAX forms its gradient without a transpose, which XLA on CPUs
-    would turn into copies and a slow product.
+    JAX's own rule makes it the transpose of a product, which XLA on CPUs turns into copies and a
+    product at half the speed. In return there is no forward-mode derivative.
     """
-    return jax.lax.dot_general(x, weight, (((3,), (1,)), ((), ())))
+    return x @ weight
+
+
+def _product_forward(x, weight):
+    return x @ weight, (x, weight)
+
+
+def _product_backward(saved, by_y):
+    x, weight = saved
+    rows, by_rows = (a.reshape(-1, a.shape[-1]) for a in (x, by_y))
+    return by_y @ weight.T, jax.lax.dot_general(rows, by_rows, (((0,), (0,)), ((), ())))
+
+
+product.defvjp(_product_forward, _product_backward)
 
 
 class CouplingNet(nnx.Module):
@@ -60,14 +74,14 @@ class CouplingNet(nnx.Module):
         self.kernel = kernel
         self.dtype = dtype
         taps = len(self._offsets())
-        he = nnx.initializers.he_normal(in_axis=1, out_axis=0)
-        self.gather = nnx.Param(he(rngs.params(), (width, taps * inputs)))
+        he = nnx.initializers.he_normal()
+        self.gather = nnx.Param(he(rngs.params(), (taps * inputs, width)))
         self.gather_bias = nnx.Param(jnp.zeros((mel, width)))
         self.gather_condition = nnx.Param(jnp.zeros((embed, width))) if embed else None
         self.middle = nnx.Param(he(rngs.params(), (width, width)))
         self.middle_bias = nnx.Param(jnp.zeros((mel, width)))
         self.middle_condition = nnx.Param(jnp.zeros((embed, width))) if embed else None
-        self.scatter = nnx.Param(jnp.zeros((taps * outputs, width)))
+        self.scatter = nnx.Param(jnp.zeros((width, taps * outputs)))
         self.scatter_bias = nnx.Param(jnp.zeros((mel, outputs)))
 
     def _offsets(self) -> list[tuple[int, int]]:
