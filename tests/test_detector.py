@@ -103,8 +103,7 @@ def test_what_to_expect_is_told_where_it_was_assessed(evaluated, tmp_path):
         (folder / "results").mkdir(parents=True, exist_ok=True)
         (folder / "results" / "assess.csv").write_text("\n".join(lines) + "\n")
     evaluation = evaluate(run)
-    for folder, blend, more in ((run, 0.625, 0.75), (own, 0.725, 0.85), (tmp_path, 0.625, 0.75)):
-        others, most = (2 * blend + 1) / 3, (2 * more + 1) / 3
+    for folder, others, most in ((run, 0.625, 0.75), (own, 0.725, 0.85), (tmp_path, 0.625, 0.75)):
         write_results(folder, evaluation)
         write_evaluation_report(folder, evaluation, run)
         summary = json.loads((folder / "results" / "summary.json").read_text())
