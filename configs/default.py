@@ -73,7 +73,7 @@ def get_config() -> Config:
             "score": {
                 "rule": "mean",  # which column of scores.csv is `score`
                 "hop": 16,  # frames between the patches that cover a clip
-                "batch_size": 64,  # patches
+                "batch_size": 32,  # patches
             },
         }
     )

@@ -21,7 +21,7 @@ from flowasd.errors import UserError
 from flowasd.frontend import Frontend, Standardisation, log_mel_batch, standardise
 from flowasd.parallel import replicate, split_rows
 
-CLIPS_PER_BATCH = 16
+CLIPS_PER_BATCH = 4  # the overlapping frames of four of ten seconds, 5 to 12 MB, stay in the cache
 LONG = 30  # seconds; longer clips are computed one at a time, which bounds memory
 FORMAT = 2  # goes into the cache key; raise it when the features of the same clip change
 FRAMES, LENGTHS = "frames.npy", "n_frames.npy"  # in the folder of that key

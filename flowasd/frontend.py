@@ -10,7 +10,6 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 POWER_FLOOR = 1e-10  # -100 dB, librosa's `amin`
-CLIPS_AT_ONCE = 4  # of ten seconds; their overlapping frames are 5 to 12 MB
 STD_FLOOR = 0.1  # dB; a silent mel band has no spread of its own
 
 
@@ -73,8 +72,8 @@ def log_mel(samples: Float[Array, " samples"], frontend: Frontend) -> Float[Arra
     n_fft, hop = frontend.n_fft, frontend.hop_length
     window = jnp.asarray(np.hanning(n_fft + 1)[:-1], jnp.float32)
     padded = jnp.pad(samples, n_fft // 2)
-    start = hop * np.arange(frontend.n_frames(samples.shape[0]))
-    frames = padded[start[:, None] + np.arange(n_fft)]
+    start = hop * jnp.arange(frontend.n_frames(samples.shape[0]))
+    frames = jax.vmap(lambda first: jax.lax.dynamic_slice(padded, (first,), (n_fft,)))(start)
     spectrum = jnp.fft.rfft(frames * window)
     power = spectrum.real**2 + spectrum.imag**2
     mel = jnp.dot(power, mel_filterbank(frontend), precision=jax.lax.Precision.HIGHEST)
@@ -85,8 +84,8 @@ def log_mel(samples: Float[Array, " samples"], frontend: Frontend) -> Float[Arra
 def log_mel_batch(
     samples: Float[Array, "clip samples"], frontend: Frontend
 ) -> Float[Array, "clip time mel"]:
-    """`log_mel` of clips of one length, some at a time, so that their frames stay in the cache."""
-    return jax.lax.map(partial(log_mel, frontend=frontend), samples, batch_size=CLIPS_AT_ONCE)
+    """`log_mel` of clips of one length."""
+    return jax.vmap(partial(log_mel, frontend=frontend))(samples)
 
 
 def fit_standardisation(clips: Iterable[Float[np.ndarray, "_ mel"]]) -> Standardisation:

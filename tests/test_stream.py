@@ -5,12 +5,12 @@ import pytest
 from configs import smoke
 from flowasd import train
 from flowasd.bank import Features, draw_patches, make_bank
-from flowasd.checkpoint import Checkpoints
 from flowasd.detector import Detector
 from flowasd.frontend import Standardisation
 from flowasd.metric_log import read_metrics
 from flowasd.parallel import data_mesh
 from flowasd.stream import Stream, stream_blocks
+from tests.conftest import train_to_first_checkpoint
 
 BATCH, LENGTH, STEPS = 6, 8, 4  # patches of a step, frames of a patch, steps of a block
 MACHINE = np.array([0, 1, 2], np.int32)
@@ -100,17 +100,8 @@ def test_same_losses_as_from_the_bank(run, streamed):
             assert row[name] == pytest.approx(expected[name], abs=1e-5)
 
 
-def test_resumed_run_ends_with_the_bits_of_an_uninterrupted_one(streamed, tmp_path, monkeypatch):
-    save = Checkpoints.save
-
-    def save_and_stop(self, step, *args, **kwargs):
-        save(self, step, *args, **kwargs)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Checkpoints, "save", save_and_stop)
-    with pytest.raises(KeyboardInterrupt):
-        train.train(settings(), tmp_path)
-    monkeypatch.undo()
+def test_resumed_run_ends_with_the_bits_of_an_uninterrupted_one(streamed, tmp_path):
+    train_to_first_checkpoint(settings(), tmp_path)
     train.train(settings(), tmp_path)
     for resumed, whole in zip(read_metrics(tmp_path), read_metrics(streamed), strict=True):
         assert {**resumed, "seconds": 0} == {**whole, "seconds": 0}

@@ -19,6 +19,8 @@ from flowasd.evaluate import evaluate
 from flowasd.frontend import Standardisation
 from flowasd.metric_log import read_metrics
 from flowasd.parallel import data_mesh
+from flowasd.step import initial_state, make_optimizer, train_step
+from tests.conftest import train_to_first_checkpoint
 
 
 def saved_arrays(workdir, step):
@@ -31,7 +33,7 @@ def saved_arrays(workdir, step):
     statistics = train.fit_standardisation(features["train"].clips())
     mesh = data_mesh()
     bank = train.make_bank(features["train"], source.machine_index("train"), statistics, mesh)
-    _, state = train.initial_state(config, bank, len(source.machine_ids), mesh)
+    _, state = initial_state(config, bank, len(source.machine_ids), mesh)
     checkpoints = Checkpoints(workdir)
     assert checkpoints.latest == step
     restored = train.restore_state(checkpoints, state)
@@ -39,18 +41,9 @@ def saved_arrays(workdir, step):
     return jax.tree.leaves(restored)
 
 
-def test_resumed_run_ends_with_the_bits_of_an_uninterrupted_one(run, tmp_path, monkeypatch):
+def test_resumed_run_ends_with_the_bits_of_an_uninterrupted_one(run, tmp_path):
     config = smoke.get_config()
-    save = Checkpoints.save
-
-    def save_and_stop(self, step, *args, **kwargs):
-        save(self, step, *args, **kwargs)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Checkpoints, "save", save_and_stop)
-    with pytest.raises(KeyboardInterrupt):
-        train.train(config, tmp_path)
-    monkeypatch.undo()
+    train_to_first_checkpoint(config, tmp_path)
     assert read_metrics(tmp_path)[-1]["step"] < config.train.steps
     train.train(config, tmp_path)
     for resumed, whole in zip(
@@ -160,7 +153,7 @@ def test_learning_rate_warms_up_and_decays_and_gradients_are_clipped():
     """One parameter with a constant gradient: Adam moves it by the learning rate itself."""
     config = smoke.get_config().train
     config.update({"steps": 100, "warmup_steps": 20, "learning_rate": 0.5, "clip_norm": 1.0})
-    optimizer = train.make_optimizer(config)
+    optimizer = make_optimizer(config)
     params = {"x": jax.numpy.zeros(1)}
     state, moves = optimizer.init(params), []
     for _ in range(101):
@@ -218,8 +211,8 @@ def test_silent_bands_train_to_what_they_validate_to(tmp_path):
     statistics = Standardisation(np.zeros(128, np.float32), np.ones(128, np.float32))
     mesh, machine = data_mesh(), np.zeros(6, np.int32)
     bank = train.make_bank(features, machine, statistics, mesh)
-    graph, state = train.initial_state(config, bank, 1, mesh)
-    _, means = train.train_step(state, bank, graph=graph, config=config.train, mesh=mesh)
+    graph, state = initial_state(config, bank, 1, mesh)
+    _, means = train_step(state, bank, graph=graph, config=config.train, mesh=mesh)
     assert means["train_nll"] == means["train_loss"] < 3
 
 

@@ -13,7 +13,7 @@ from experiments.speed.shapes import shape_config
 from experiments.speed.side import Tasks, threads
 from flowasd.bank import Bank, Drawn, draw_patches
 from flowasd.frontend import covering_patches
-from flowasd.train import step_keys, with_noise
+from flowasd.step import step_keys, with_noise
 
 UPDATES = 50  # between two looks at the AUC
 HOP = 2  # frames between the patches of a test clip

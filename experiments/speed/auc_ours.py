@@ -15,7 +15,8 @@ from flowasd.data.source import Source, cache_folder, open_source
 from flowasd.frontend import Frontend, fit_standardisation, standardise
 from flowasd.parallel import data_mesh
 from flowasd.scoring import RULES, frame_nll
-from flowasd.train import Banks, initial_state, run_steps
+from flowasd.step import initial_state
+from flowasd.train import Banks, run_steps
 from flowasd.typing import Config
 
 

@@ -4,11 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
+from experiments.speed.logmel_ours import log_mels_of
 from experiments.speed.side import Tasks
-from flowasd.bank import CLIPS_PER_BATCH
 from flowasd.data.audio import read_all
 from flowasd.detector import CLIPS_AT_ONCE, Detector
-from flowasd.frontend import log_mel_batch
 
 
 def score_tasks(workdir: str, paths: list[str]) -> Tasks:
@@ -25,8 +24,7 @@ def score_tasks(workdir: str, paths: list[str]) -> Tasks:
         return np.stack([clip for _, clip in clips if isinstance(clip, np.ndarray)])
 
     def front_end() -> np.ndarray:
-        batches = (samples[i : i + CLIPS_PER_BATCH] for i in range(0, len(ids), CLIPS_PER_BATCH))
-        return np.concatenate([log_mel_batch(batch, detector.frontend) for batch in batches])
+        return log_mels_of(samples, detector.frontend)
 
     def flow() -> list:
         chunks = (slice(i, i + CLIPS_AT_ONCE) for i in range(0, len(ids), CLIPS_AT_ONCE))

@@ -14,7 +14,8 @@ from flowasd.flow.glow import Glow
 from flowasd.frontend import Standardisation
 from flowasd.parallel import data_mesh
 from flowasd.scoring import patch_nll
-from flowasd.train import Banks, TrainState, initial_state, run_steps
+from flowasd.step import TrainState, initial_state
+from flowasd.train import Banks, run_steps
 from flowasd.typing import Config
 
 CLIPS, FRAMES = 16, 320  # of a bank of noise

@@ -12,7 +12,7 @@ from flowasd.detector import CLIPS_AT_ONCE
 from flowasd.flow.glow import make_glow
 from flowasd.parallel import data_mesh
 from flowasd.scoring import frame_nll
-from flowasd.train import initial_state
+from flowasd.step import initial_state
 
 FRAMES = 40  # of a clip of ten seconds
 

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from experiments.speed.side import Tasks
+from flowasd.bank import CLIPS_PER_BATCH
 from flowasd.frontend import Frontend, log_mel_batch
 
 CLIPS, SECONDS = 32, 10
@@ -15,9 +16,17 @@ LogMels = Callable[[Float[np.ndarray, "clip samples"]], Float[np.ndarray, "clip 
 
 
 def log_mel_tasks(n_fft: int, hop_length: int, output: str) -> Tasks:
-    """Log-mels by `flowasd.frontend.log_mel_batch`, from numpy to numpy."""
+    """Log-mels by `flowasd.frontend.log_mel_batch`."""
     frontend = Frontend(n_fft=n_fft, hop_length=hop_length)
-    return tasks_of(lambda samples: np.asarray(log_mel_batch(samples, frontend)), output)
+    return tasks_of(lambda samples: log_mels_of(samples, frontend), output)
+
+
+def log_mels_of(
+    samples: Float[np.ndarray, "clip samples"], frontend: Frontend
+) -> Float[np.ndarray, "clip time mel"]:
+    """Log-mels from numpy to numpy, in batches of the size that scoring and training have."""
+    batches = np.split(samples, range(CLIPS_PER_BATCH, len(samples), CLIPS_PER_BATCH))
+    return np.concatenate([log_mel_batch(batch, frontend) for batch in batches])
 
 
 def tasks_of(log_mels: LogMels, output: str) -> Tasks:
