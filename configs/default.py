@@ -47,23 +47,23 @@ def get_config() -> Config:
                 "dtype": "float32",  # of the coupling networks; bfloat16 on accelerators
             },
             "train": {
-                "steps": 700,
-                "batch_size": 16,  # patches
+                "steps": 200,  # for some hundred clips; more clips bear more
+                "batch_size": 32,  # patches
                 "patch_length": 32,  # frames
                 "objective": {
                     "name": "nll",  # nll, contrast or outlier
                     "weight": 1.0,  # of what contrast and outlier add to the NLL
-                    "warmup_steps": 200,  # over which that weight rises from 0
+                    "warmup_steps": 60,  # over which that weight rises from 0
                     "temperature": 0.05,  # contrast: nats per dimension
                     "margin": 0.1,  # outlier: nats per dimension
                 },
                 "noise": 0.03,  # standard deviation, in those of the training set
-                "learning_rate": 1e-3,
-                "warmup_steps": 100,
+                "learning_rate": 2e-3,
+                "warmup_steps": 50,
                 "weight_decay": 0.0,
                 "clip_norm": 1.0,
                 "log_every": 20,  # steps of one dispatch
-                "eval_every": 100,  # steps between validations, each with a checkpoint
+                "eval_every": 40,  # steps between validations, each with a checkpoint
             },
             "parallel": {  # processes of one run; where a launcher says all of it, none is needed
                 "coordinator": "",  # HOST:PORT of process 0; none: as the launcher says, or alone

@@ -17,4 +17,5 @@ def get_config() -> Config:
     config.model.levels = (level, level, level)
     config.frontend.update({"n_fft": 1024, "hop_length": 512})
     config.train.update({"batch_size": 64, "steps": 10000, "eval_every": 500})
+    config.train.update({"learning_rate": 1e-3, "warmup_steps": 100})
     return config

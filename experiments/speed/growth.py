@@ -8,7 +8,7 @@ from experiments.speed.side import Side
 from experiments.speed.tables import Row
 
 BATCHES = (1, 4, 16, 64, 256, 1024)  # patches
-BATCH = 16  # where the data set grows
+BATCH = 32  # where the data set grows
 CLIPS = (100, 1000, 10000, 100000)
 STEPS = 5  # of a dispatch
 ROUNDS = 5

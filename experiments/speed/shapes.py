@@ -15,7 +15,7 @@ def shape_config(shape: str) -> Config:
     if shape == "image":
         level = default.level(squeeze=(2, 2), steps=8, width=128, kernel=(3, 3), remat=True)
         config.model.levels = (level, level, level)
-        config.train.update({"batch_size": 32, "log_every": 1})
+        config.train.update({"batch_size": 32, "learning_rate": 1e-3, "log_every": 1})
     return config
 
 
