@@ -8,7 +8,7 @@ The peers are the extra `bench`; one that is not installed is named and left out
 import argparse
 from pathlib import Path
 
-from experiments.speed import auc, files, flows, growth, logmel, startup
+from experiments.speed import auc, files, flows, growth, logmel, startup, whole
 from experiments.speed.machine import description
 from experiments.speed.tables import table, write_rows
 
@@ -25,13 +25,15 @@ def main() -> None:
         "files": lambda: files.measure(args.workdir / "run", args.data, rounds(9)),
         "startup": lambda: startup.measure(args.workdir / "run", args.data, rounds(4)),
         "growth": lambda: growth.measure(args.quick),
+        "run": lambda: whole.measure(args.data),
         "auc": lambda: auc.measure(args.data),
     }
-    default = [part for part in parts if part != "auc"]  # which takes a data set and its time
+    on_data = {"run", "auc"}  # which take a labelled data set and its time
+    default = [part for part in parts if part not in on_data]
     parser.add_argument("--only", nargs="+", choices=parts, default=default)
     args = parser.parse_args()
-    if "auc" in args.only and not args.data:
-        parser.error("auc needs real recordings; name a data set with --data")
+    if on_data & {*args.only} and not args.data:
+        parser.error("run and auc need labelled recordings; name a data set with --data")
 
     def rounds(full: int) -> int:
         return max(1, full // 4) if args.quick else full
