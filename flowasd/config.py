@@ -28,9 +28,9 @@ def check_config(config: Config) -> None:
 def _problems(config: Config) -> Iterator[str]:
     train, score = config.train, config.score
     yield from _counts(config)
-    for whole, part in (("steps", "eval_every"), ("eval_every", "log_every")):
-        if train[whole] % max(train[part], 1):
-            yield f"train.{whole}={train[whole]} is not a multiple of train.{part}={train[part]}"
+    for key in ("steps", "eval_every"):
+        if train[key] % max(train.log_every, 1):
+            yield f"train.{key}={train[key]} is not a multiple of train.log_every={train.log_every}"
     if not 0 <= train.warmup_steps < train.steps:
         yield f"train.warmup_steps={train.warmup_steps} is not in train.steps={train.steps}"
     if train.objective.name not in OBJECTIVES:

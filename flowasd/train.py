@@ -83,7 +83,7 @@ def run_steps(
 
     Yields:
         The state (valid until the next one is asked for, since its memory is used again) and its
-        metrics; these have a `validation_nll` every `eval_every` steps.
+        metrics; these have a `validation_nll` every `eval_every` steps and after the last.
 
     Raises:
         UserError: If the loss is no longer finite.
@@ -113,7 +113,7 @@ def run_steps(
         for done, bank in zip(ends, feed, strict=False):
             state, means = dispatch(state, bank)
             row: Row = {"step": done} | {key: float(mean) for key, mean in means.items()}
-            if done % config.eval_every == 0:
+            if done % config.eval_every == 0 or done == config.steps:
                 row["validation_nll"] = float(validate(state, banks.validation, patches))
                 bar.set_postfix(validation_nll=f"{row['validation_nll']:.4f}", refresh=False)
             if not all(map(math.isfinite, row.values())):

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from configs import default, slider, slider_image, smoke
+from configs import default, slider, slider_best, slider_image, smoke
 from flowasd.config import check_config
 from flowasd.data.dcase import Clip
 from flowasd.data.source import Source
@@ -58,7 +58,7 @@ def test_training_does_not_go_on_with_other_clips(tmp_path):
     assert recorded["data"] == "SIMULATED"
 
 
-@pytest.mark.parametrize("config", [default, slider, slider_image, smoke])
+@pytest.mark.parametrize("config", [default, slider, slider_best, slider_image, smoke])
 def test_our_configs_are_sound(config):
     check_config(config.get_config())
 
@@ -66,7 +66,7 @@ def test_our_configs_are_sound(config):
 @pytest.mark.parametrize(
     ("key", "value", "words"),
     [
-        ("train.eval_every", 7, r"train\.steps=20 .*eval_every=7"),
+        ("train.steps", 21, r"train\.steps=21 .*log_every=5"),
         ("train.log_every", 3, r"train\.eval_every=10 .*log_every=3"),
         ("train.log_every", 0, r"train\.log_every=0 must be at least 1"),
         ("train.batch_size", 0, r"train\.batch_size=0"),
