@@ -63,7 +63,7 @@ def get_config() -> Config:
                 "weight_decay": 0.0,
                 "clip_norm": 1.0,
                 "log_every": 20,  # steps of one dispatch
-                "eval_every": 40,  # steps between validations, each with a checkpoint; one more at the end
+                "eval_every": 40,  # steps between validations, each with a checkpoint
             },
             "parallel": {  # processes of one run; where a launcher says all of it, none is needed
                 "coordinator": "",  # HOST:PORT of process 0; none: as the launcher says, or alone

@@ -6,17 +6,18 @@ machines' clips blended into them, louder or softer. Test clips are not looked a
 
 import csv
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
+import soxr
 from jaxtyping import Float
 from tqdm import tqdm
 
 from flowasd import metrics
+from flowasd.bank import log_mels
 from flowasd.calibration import SCORES, PerClip
 from flowasd.data.audio import read_audio
 from flowasd.data.faults import FAULTS, SAMPLE_RATE
@@ -24,19 +25,19 @@ from flowasd.data.source import open_source
 from flowasd.detector import Detector
 from flowasd.errors import UserError
 from flowasd.files import write_csv
-from flowasd.frontend import log_mel_batch
 from flowasd.typing import Config
 
 SEVERITIES = (0.2, 0.6, 1.0)
 BLEND = "blend"  # stand-in: a share of another ID's clip, and all of it louder or softer
+BLENDED_WITH = 3  # other IDs, where there are more
 SEED = 0  # of the faults: every detector is assessed on the same ones
 
 
-class Recordings(NamedTuple):
-    """Recordings, and the ID that each is scored under."""
+class Recording(NamedTuple):
+    """A recording, and the ID that it is scored under."""
 
-    samples: Sequence[Float[np.ndarray, "_"]]
-    ids: Sequence[str]
+    samples: Float[np.ndarray, " samples"]
+    machine_id: str
 
 
 class Estimate(NamedTuple):
@@ -63,10 +64,9 @@ def assess(detector: Detector) -> list[Estimate]:
     """
     source = open_source(detector.config.data, detector.config.seed)
     clips = source.splits["validation"]
-    samples = [read_audio(clip.path, SAMPLE_RATE) for clip in clips]
-    normal = Recordings(samples, [clip.machine_id for clip in clips])
-    stand_ins = [*FAULTS, BLEND] if len(set(normal.ids)) > 1 else [*FAULTS]
-    scores = _scores(detector, normal)
+    normal = [Recording(read_audio(clip.path, SAMPLE_RATE), clip.machine_id) for clip in clips]
+    stand_ins = [*FAULTS, BLEND] if len({r.machine_id for r in normal}) > 1 else [*FAULTS]
+    ids, scores = _scores(detector, normal)
     estimates = []
     for stand_in, severity in tqdm(list(product(stand_ins, SEVERITIES)), desc="assess"):
         other = (
@@ -74,46 +74,52 @@ def assess(detector: Detector) -> list[Estimate]:
             if stand_in == BLEND
             else faulty(normal, stand_in, severity)
         )
-        others = _scores(detector, other)
-        labels = [0] * len(normal.ids) + [1] * len(other.ids)
+        other_ids, others = _scores(detector, other)
+        labels = [0] * len(ids) + [1] * len(other_ids)
         for rule in SCORES:
             both = np.concatenate([scores[rule], others[rule]])
-            rows = metrics.per_machine([*normal.ids, *other.ids], labels, both)
+            rows = metrics.per_machine([*ids, *other_ids], labels, both)
             mean = metrics.average(rows)
             estimates.append(Estimate(stand_in, severity, rule, mean.auc, mean.pauc))
     return estimates
 
 
-def faulty(normal: Recordings, fault: str, severity: float) -> Recordings:
+def faulty(normal: Iterable[Recording], fault: str, severity: float) -> Iterator[Recording]:
     """The recordings with a fault in each."""
     rng = np.random.default_rng(SEED)
-    samples = [FAULTS[fault](own, severity, rng) for own in normal.samples]
-    return Recordings(samples, normal.ids)
+    for samples, machine_id in normal:
+        yield Recording(FAULTS[fault](samples, severity, rng), machine_id)
 
 
-def blended(normal: Recordings, severity: float) -> Recordings:
-    """Every recording once with a clip of each other ID, of whose power it has a share.
+def blended(normal: Sequence[Recording], severity: float) -> Iterator[Recording]:
+    """Every recording with a clip of other IDs, of whose power it has a share, one at a time.
 
     At severity 1 only the other machine is heard, under this one's ID.
     """
-    samples, ids = [], []
-    for i, (own, machine_id) in enumerate(zip(*normal, strict=True)):
-        for other in sorted(set(normal.ids) - {machine_id}):
-            there = [s for s, owner in zip(*normal, strict=True) if owner == other]
-            both = np.resize(there[i % len(there)], len(own))
-            samples.append(math.sqrt(1 - severity) * own + math.sqrt(severity) * both)
-            ids.append(machine_id)
-    return Recordings(samples, ids)
+    clips: dict[str, list[Float[np.ndarray, " _"]]] = {}
+    for samples, machine_id in normal:
+        clips.setdefault(machine_id, []).append(samples)
+    for i, (samples, machine_id) in enumerate(normal):
+        others = sorted(clips.keys() - {machine_id})
+        some = {others[(i + k) % len(others)] for k in range(min(BLENDED_WITH, len(others)))}
+        for other in sorted(some):
+            theirs = np.resize(clips[other][i % len(clips[other])], len(samples))
+            both = math.sqrt(1 - severity) * samples + math.sqrt(severity) * theirs
+            yield Recording(both, machine_id)
 
 
-def _scores(detector: Detector, recordings: Recordings) -> dict[str, PerClip]:
-    """Scores of recordings, by every rule."""
-    log_mels = [
-        np.asarray(log_mel_batch(jnp.asarray(samples[None], jnp.float32), detector.frontend))[0]
-        for samples in recordings.samples
-    ]
-    rows = detector.clip_scores(detector.clips(log_mels, recordings.ids))
-    return {rule: np.array([row[rule] for row in rows]) for rule in SCORES}
+def _scores(
+    detector: Detector, recordings: Iterable[Recording]
+) -> tuple[list[str], dict[str, PerClip]]:
+    """IDs of recordings, and their scores by every rule; only the log-mels stay in memory."""
+    frontend, ids, heard = detector.frontend, [], []
+    for samples, machine_id in recordings:
+        if frontend.sample_rate != SAMPLE_RATE:
+            samples = soxr.resample(samples, SAMPLE_RATE, frontend.sample_rate)
+        heard += log_mels([samples], frontend, rows=1)
+        ids.append(machine_id)
+    rows = detector.clip_scores(detector.clips(heard, ids))
+    return ids, {rule: np.array([row[rule] for row in rows]) for rule in SCORES}
 
 
 def proxy_auc(estimates: Sequence[Estimate]) -> dict[str, float]:

@@ -70,9 +70,6 @@ def read_log_mels(
 ) -> Iterator[tuple[Path, Float[np.ndarray, "time mel"] | UserError]]:
     """Decodes files and computes their log-mels, a batch at a time.
 
-    Clips are padded to whole seconds, so that clips of about one length share one compiled
-    function; the padding's frames are cut off again.
-
     Yields:
         Every path with its log-mel in dB, or with the error that its file gave, in order.
     """
@@ -89,19 +86,38 @@ def read_log_mels(
     yield from _log_mels(batch, frontend, CLIPS_PER_BATCH)
 
 
-def _log_mels(batch, frontend: Frontend, rows: int):
-    clips = [samples for _, samples in batch if not isinstance(samples, UserError)]
+def log_mels(
+    clips: Sequence[Float[np.ndarray, "_"]], frontend: Frontend, rows: int
+) -> list[Float[np.ndarray, "_ mel"]]:
+    """Log-mels in dB of at most `rows` clips.
+
+    Clips are padded to whole seconds, so that clips of about one length share one compiled
+    function; the padding's frames are cut off again.
+
+    Args:
+        clips: Samples at the front-end's rate; there is one clip at least.
+        frontend: Settings of the log-mel.
+        rows: Clips that the compiled function takes.
+    """
     second = frontend.sample_rate
-    longest = max((-(-len(samples) // second) * second for samples in clips), default=second)
+    longest = max(-(-len(samples) // second) * second for samples in clips)
     padded = np.zeros((rows, longest), np.float32)
     for row, samples in zip(padded, clips, strict=False):
         row[: len(samples)] = samples
-    log_mels = iter(np.asarray(log_mel_batch(padded, frontend)) if clips else ())
+    frames = np.asarray(log_mel_batch(padded, frontend))
+    return [
+        own[: frontend.n_frames(len(samples))] for own, samples in zip(frames, clips, strict=False)
+    ]
+
+
+def _log_mels(batch, frontend: Frontend, rows: int):
+    clips = [samples for _, samples in batch if not isinstance(samples, UserError)]
+    computed = iter(log_mels(clips, frontend, rows) if clips else ())
     for path, samples in batch:
         if isinstance(samples, UserError):
             yield path, samples
             continue
-        log_mel = next(log_mels)[: frontend.n_frames(len(samples))]
+        log_mel = next(computed)
         finite = np.isfinite(log_mel).all()
         yield path, log_mel if finite else UserError(f"{path}: samples are too large to be audio")
 

@@ -23,6 +23,7 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 JOINED = ("mean", "spectrum")  # by `combined`: how likely the frames are, and whose clip it is
 SCORES = (*RULES, "typicality", "profile", "ratio", "spectrum", "combined")
 FOLDS = 5  # of the training clips: statistics flatter the clips that they were fitted on
+FEW = 3  # training clips; an ID of fewer tells nothing of its spread
 SPREAD_FLOOR = 1e-6  # what never moves (the ratio where there is one ID) has no spread of its own
 
 PerMachine = Float[np.ndarray, "clip machine"]
@@ -103,7 +104,8 @@ def calibrate(train: Clips, held_out: Clips, step: int) -> Calibration:
 
     Location and spread are those of an ID's training clips, each scored by statistics of others.
     The flow has seen these clips, so the held-out ones, too few to tell anything of one ID,
-    correct both by one shift and one factor for all IDs.
+    correct both by one shift and one factor for all IDs. An ID of `FEW` clips takes the mean spread
+    of the others, and no part in the correction.
 
     Args:
         train: Clips that the flow was trained on; every ID has one at least.
@@ -116,11 +118,15 @@ def calibrate(train: Clips, held_out: Clips, step: int) -> Calibration:
     location = np.stack([seen[train.machine == m].mean(0) for m in range(n_machines)])
     spread = np.stack([seen[train.machine == m].std(0) for m in range(n_machines)])
     spread = np.maximum(spread, SPREAD_FLOOR)
+    few = np.bincount(train.machine, minlength=n_machines) < FEW
+    spread[few] = 1.0 if few.all() else spread[~few].mean(0)
     unseen = _joined(scores_without_calibration(held_out, normality))
     z = (unseen - location[held_out.machine]) / spread[held_out.machine]
-    factor = np.maximum(z.std(0), 1.0)  # few clips may lie close together by chance
+    z = z[~few[held_out.machine]]
+    shift = z.mean(0) if len(z) else 0.0
+    factor = np.maximum(z.std(0), 1.0) if len(z) else 1.0  # few may lie together by chance
     floor = 1 / (1 + len(train.machine))
-    return Calibration(step, normality, location + z.mean(0) * spread, spread * factor, floor)
+    return Calibration(step, normality, location + shift * spread, spread * factor, floor)
 
 
 def fit_normality(clips: Clips) -> Normality:

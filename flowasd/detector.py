@@ -99,8 +99,8 @@ class Detector:
 
         Args:
             workdir: Folder of the run.
-            config: Scoring settings and data set to use instead of the run's own; all else in it
-                must be as the run was trained.
+            config: Scoring settings and data set to use instead of the run's own, which are those
+                of the last command that trained it; all else in it must be as the run was trained.
 
         Raises:
             UserError: If the folder holds no checkpoint, or the config is of another model.
@@ -109,7 +109,9 @@ class Detector:
         step = checkpoints.best
         card = checkpoints.card(step)
         trained = cast(Config, ConfigDict(card["config"]))
-        settings = trained if config is None else _settings(workdir, trained, config)
+        settings = (
+            _recorded(workdir, trained) if config is None else _settings(workdir, trained, config)
+        )
         make = partial(
             make_glow,
             trained.model,
@@ -231,6 +233,17 @@ class Detector:
                 f"{where}the model has not seen machine ID {machine_id}; "
                 f"it knows {', '.join(self.machine_ids)}"
             )
+
+
+def _recorded(workdir: Path, trained: Config) -> Config:
+    """The config of a run, with the scoring settings of the last command that trained it."""
+    path = workdir / "config.json"
+    if path.exists():
+        try:
+            trained.score.update(json.loads(path.read_text())["score"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{path}: damaged ({error}); repeat the training command") from error
+    return trained
 
 
 def _settings(workdir: Path, trained: Config, config: Config) -> Config:

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from flowasd import metrics, page, plots
+from flowasd.assess import BLEND
 from flowasd.files import write_text
 
 QUANTILES = {
@@ -181,11 +182,15 @@ def _without_labels(
     outlook = f"On stand-ins, AUC {_percent(proxy_auc[rule])} % by “{rule}”"
     if proxy_auc[best] > proxy_auc[rule]:
         outlook += f"; the most, {_percent(proxy_auc[best])} %, by “{best}”"
+    mean_over = (
+        "“blend”, a share of another machine ID’s clip, louder or softer"
+        if BLEND in stand_ins
+        else "the faults"
+    )
     text = (
         "No anomaly was looked at: stand-ins were put into normal clips that were held out of "
-        "training. The AUC is the mean over “blend”, a share of another machine ID’s clip, counted "
-        "twice, and over the faults. It compares rules and runs; real anomalies may be easier or "
-        "harder. Dashed: chance."
+        f"training. The AUC is the mean over {mean_over}. It compares rules and runs; real "
+        "anomalies may be easier or harder. Dashed: chance."
     )
     cells = [page.figure(plots.severity_curves(stand_ins)), page.paragraph(text, "soft")]
     html = page.paragraph(f"{outlook}.", "verdict") + page.grid(cells)

@@ -1,6 +1,7 @@
 import csv
 from itertools import product
 
+import librosa
 import numpy as np
 import pytest
 
@@ -9,7 +10,7 @@ from flowasd.assess import (
     BLEND,
     SEVERITIES,
     Estimate,
-    Recordings,
+    Recording,
     assess,
     assess_to_csv,
     blended,
@@ -91,12 +92,12 @@ def test_every_rule_fault_and_severity_is_estimated(run):
 
 def test_a_blend_has_the_share_of_the_others_power_that_is_said():
     rng = np.random.default_rng(0)
-    normal = Recordings([rng.normal(size=40000) for _ in range(4)], ["a", "a", "b", "c"])
+    normal = [Recording(rng.normal(size=40000), machine_id) for machine_id in "aabc"]
     for severity in SEVERITIES:
-        blend = blended(normal, severity)
-        assert blend.ids == ["a", "a", "a", "a", "b", "b", "c", "c"]
-        own = [normal.samples[i] for i in (0, 0, 1, 1, 2, 2, 3, 3)]
-        for mixed, samples in zip(blend.samples, own, strict=True):
+        blend = list(blended(normal, severity))
+        assert "".join(mixed.machine_id for mixed in blend) == "aaaabbcc"
+        own = [normal[i].samples for i in (0, 0, 1, 1, 2, 2, 3, 3)]
+        for (mixed, _), samples in zip(blend, own, strict=True):
             share = np.dot(mixed, samples) / np.dot(samples, samples)
             assert share**2 == pytest.approx(1 - severity, abs=0.03)
             assert rms(mixed) == pytest.approx(1, abs=0.03)
@@ -120,8 +121,8 @@ def test_blends_are_heard_louder_or_softer_by_what_the_severity_says(run, monkey
     heard, scored = [], assess_module._scores
 
     def listen(detector, recordings):
-        heard.append(recordings)
-        return scored(detector, recordings)
+        heard.append(list(recordings))
+        return scored(detector, heard[-1])
 
     monkeypatch.setattr(assess_module, "_scores", listen)
     monkeypatch.setattr(assess_module, "FAULTS", {"loudness": FAULTS["loudness"]})
@@ -131,9 +132,47 @@ def test_blends_are_heard_louder_or_softer_by_what_the_severity_says(run, monkey
         pure = blended(normal, severity)
         changes = {
             round(20 * np.log10(rms(louder) / rms(samples)) / severity, 3)
-            for louder, samples in zip(blend.samples, pure.samples, strict=True)
+            for (louder, _), (samples, _) in zip(blend, pure, strict=True)
         }
         assert changes == {-6, 6}
+
+
+def test_a_clip_is_blended_with_few_of_many_machines():
+    """All of them have a part over the clips of an ID."""
+    silence, ids = np.zeros(4), [f"id_{i:02}" for i in range(8)]
+    normal = [Recording(silence, machine_id) for machine_id in ids for _ in range(7)]
+    normal = [recording for recording in normal if recording.machine_id != "id_03"]
+    normal += [Recording(np.full(4, 2.0), "id_03")]
+    blend = list(blended(normal, 1.0))
+    assert len(blend) == 3 * len(normal)
+    by_id = {m: sum(r.samples[0] == 2 for r in blend if r.machine_id == m) for m in ids}
+    assert by_id == dict.fromkeys(ids, 3) | {"id_03": 0}
+
+
+def test_clips_are_heard_at_the_rate_of_the_front_end(run, monkeypatch):
+    """A tone is in the mel bands that librosa has it in, at half the rate of the recordings."""
+    detector = Detector.load(run)
+    tone = np.sin(2 * np.pi * 1000 * np.arange(4 * SAMPLE_RATE) / SAMPLE_RATE)
+    frontend = detector.frontend._replace(sample_rate=SAMPLE_RATE // 2)
+    with detector.config.unlocked():
+        detector.config.frontend.sample_rate = frontend.sample_rate
+    heard = []
+    monkeypatch.setattr(
+        Detector, "clips", lambda self, log_mels, ids: heard.extend(log_mels) or (log_mels, ids)
+    )
+    monkeypatch.setattr(Detector, "clip_scores", lambda *_: [])
+    assess_module._scores(detector, [Recording(tone, "id_00")])
+    mel = librosa.feature.melspectrogram(
+        y=tone[::2],
+        sr=frontend.sample_rate,
+        n_fft=frontend.n_fft,
+        hop_length=frontend.hop_length,
+        n_mels=frontend.n_mels,
+        pad_mode="constant",
+    )
+    (log_mel,) = heard
+    assert log_mel.shape == mel.T.shape
+    np.testing.assert_array_equal(log_mel[2:-2].argmax(1), mel.T[2:-2].argmax(1))
 
 
 def test_the_assessment_is_written_and_says_simulated(run, tmp_path):

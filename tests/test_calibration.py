@@ -241,6 +241,16 @@ def test_few_clips_are_no_trouble(counts):
     assert all(np.isfinite(values).all() for values in scores.values())
 
 
+def test_an_id_of_one_clip_leaves_the_others_as_they_are():
+    """It has no spread of its own, in units of which its held-out clip would lie anywhere."""
+    counts = (40, 40)
+    alone = calibrate(make_clips(0, counts), make_clips(1, (8, 8)), step=0)
+    beside = calibrate(make_clips(0, (*counts, 1)), make_clips(1, (8, 8, 1)), step=0)
+    np.testing.assert_allclose(beside.spread[:2], alone.spread, rtol=0.5)
+    assert (np.abs(beside.location[:2] - alone.location) < 2 * alone.spread).all()
+    assert (beside.spread[2] >= beside.spread[:2].min(0)).all()
+
+
 def test_recordings_that_are_all_the_same_are_no_trouble():
     """Such as digital silence: no feature has any spread."""
     silent = Clips(

@@ -14,6 +14,7 @@ from flowasd.detector import Detector
 from flowasd.errors import UserError
 from flowasd.evaluate import describe, evaluate, write_evaluation_report, write_results
 from flowasd.score_files import score_to_csv
+from flowasd.train import train
 
 
 @pytest.fixture(scope="module")
@@ -241,6 +242,18 @@ def test_scoring_settings_are_taken_from_a_config_that_is_left_as_it_was(evaluat
     config.data.root = "relative"
     Detector.load(evaluated, config)
     assert config.data.root == "relative"
+
+
+def test_a_run_taken_up_with_another_rule_scores_by_it(evaluated, test_clips, tmp_path):
+    copy, config = tmp_path / "run", smoke.get_config()
+    shutil.copytree(evaluated, copy)
+    config.score.rule = "max"
+    train(config, copy)
+    (result,) = Detector.load(copy).score(test_clips[:1])
+    assert result.score == result.scores["max"]
+    (copy / "config.json").write_text("{")
+    with pytest.raises(UserError, match=r"config\.json: damaged"):
+        Detector.load(copy)
 
 
 def test_clips_that_were_trained_on_are_not_evaluated(evaluated, tmp_path):

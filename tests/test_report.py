@@ -189,6 +189,8 @@ def test_what_to_expect_without_labels(report):
 def test_curves_over_severity_run_through_the_points(report):
     severity, aucs = [0.2, 0.4, 1.0], {"hiss": [0.5, 0.6, 0.9], "blend": [0.4, 1.0, 0.8]}
     html = report(stand_ins={name: np.array([severity, auc]) for name, auc in aucs.items()}).html
+    assert "mean over “blend”" in html
+    assert "mean over the faults" in report(stand_ins={"hiss": np.ones((2, 3))}).html
     picture = next(s for s in re.findall(r"<svg.*?</svg>", html, re.DOTALL) if "severity" in s)
     assert [picture.count(f">{name}<") for name in aucs] == [1, 1]
     svg = ElementTree.fromstring(picture)
