@@ -125,13 +125,7 @@ def _summary(
         "labelled": source.labelled,
         "seed": detector.config.seed,
         "rule": detector.config.score.rule,
-        "metrics": {
-            rule: {
-                row.machine_id: {"auc": row.auc, "pauc": row.pauc}
-                for row in [*rows, metrics.average(rows)]
-            }
-            for rule, rows in columns.items()
-        },
+        "metrics": metrics.summary(columns),
         "clips": {split: len(clips) for split, clips in source.splits.items()},
         "best_step": detector.step,
         "validation_nll": validated.get(detector.step),
@@ -192,6 +186,7 @@ def write_evaluation_report(folder: Path, evaluation: Evaluation, workdir: Path)
         proxy_auc=summary.get("proxy_auc", {}),
         stand_ins=_severity_curves(estimates, summary["rule"]),
         clips=evaluation.clips,
+        columns=evaluation.columns,
         examples=evaluation.examples,
         hop_seconds=evaluation.hop_seconds,
     )

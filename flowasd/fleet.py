@@ -14,7 +14,7 @@ import logging
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import Any, cast
@@ -22,6 +22,7 @@ from typing import Any, cast
 import jax
 from tqdm import tqdm
 
+from flowasd.compile_cache import keep_compiled
 from flowasd.data.dcase import AUDIO_SUFFIXES, find_audio
 from flowasd.detector import CALIBRATION, Detector, Result
 from flowasd.errors import UserError
@@ -186,14 +187,31 @@ def _scored(
     cluster = ray.cluster_resources()
     cpus, gpus = cluster["CPU"], cluster.get("GPU", 0)
     actors = min(actors or int(gpus or cpus), len(blocks))
-    share = cpus / actors
+    share = cpus_per_actor(ray.nodes(), actors)
     return ray.data.from_items(blocks, override_num_blocks=len(blocks)).map(
         cast(Any, Scorer),  # a class, which map's annotation leaves out
         fn_constructor_args=[*arguments, max(1, int(share))],
         compute=ray.data.ActorPoolStrategy(size=actors),
-        num_cpus=int(share) if share > 1 else share,  # Ray knows parts of one core only
+        num_cpus=share,
         num_gpus=1 if gpus else 0,
     )
+
+
+def cpus_per_actor(nodes: Sequence[Mapping[str, Any]], actors: int) -> int | float:
+    """The most CPUs that every actor can have with all of them placed: whole ones, or part of one.
+
+    Args:
+        nodes: What `ray.nodes()` returns.
+        actors: Size of the pool; where there are GPUs, each takes one.
+    """
+    alive = [node["Resources"] for node in nodes if node["Alive"]]
+    cpus, gpus = ([int(node.get(kind, 0)) for node in alive] for kind in ("CPU", "GPU"))
+    room = gpus if any(gpus) else cpus
+    for share in range(max(cpus), 0, -1):
+        placed = [min(cpu // share, most) for cpu, most in zip(cpus, room, strict=True)]
+        if sum(placed) >= actors:
+            return share
+    return min(1, sum(cpus) / actors)
 
 
 class Scorer:
@@ -208,6 +226,7 @@ class Scorer:
 
     def __init__(self, workdir: Path, machine_id: str | None, config: Config | None, threads: int):
         os.environ["NPROC"] = str(threads)  # XLA reads it as it starts
+        keep_compiled()
         self._detector = Detector.load(workdir, config)
         self._machine_id = machine_id
 

@@ -83,6 +83,21 @@ def average(rows: Sequence[Row]) -> Row:
     )
 
 
+def summary(columns: Mapping[str, Sequence[Row]]) -> dict[str, dict[str, dict[str, float]]]:
+    """Returns `auc` and `pauc` by rule and by ID, the "Average" last, as JSON takes them.
+
+    Args:
+        columns: The rows of every score rule, by its name.
+
+    Raises:
+        ValueError: A rule has no rows.
+    """
+    return {
+        rule: {row.machine_id: {"auc": row.auc, "pauc": row.pauc} for row in [*rows, average(rows)]}
+        for rule, rows in columns.items()
+    }
+
+
 def table(columns: Mapping[str, Sequence[Row]]) -> str:
     """Returns a plain-text table in percent: a line a rule, AUC and pAUC an ID and on average.
 

@@ -5,6 +5,7 @@ random is drawn as if there were one device, so that a seed means the same batch
 """
 
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -75,10 +76,21 @@ def processes(config: Config) -> Iterator[None]:
         yield
         jax.distributed.shutdown()
     except (RuntimeError, ValueError) as error:
+        if not tells_of_others(error):
+            raise
         raise UserError(
             f"process {jax.process_index()} cannot go on with the others ({_first_line(error)}); "
             "start all of them again, and the run goes on from its last checkpoint"
         ) from error
+
+
+def tells_of_others(error: Exception) -> bool:
+    """Whether an error is of the kind that a lost process gives: XLA's, but not one of memory.
+
+    The type does not tell: what XLA raises as a compiled function is called is a `ValueError`.
+    XLA's messages begin with the name of a status.
+    """
+    return re.match(r"(?!RESOURCE_EXHAUSTED)[A-Z_]+: ", str(error)) is not None
 
 
 def _first_line(error: Exception) -> str:

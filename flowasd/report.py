@@ -57,6 +57,7 @@ def write_report(
     proxy_auc: Mapping[str, float],
     stand_ins: Mapping[str, Float[np.ndarray, "2 severity"]],
     clips: Sequence[ScoredClip],
+    columns: Mapping[str, Sequence[metrics.Row]],
     examples: Sequence[Example],
     hop_seconds: float,
 ) -> None:
@@ -72,6 +73,7 @@ def write_report(
         proxy_auc: AUC on stand-ins for anomalies, by every rule; none if not assessed.
         stand_ins: AUC by the headline rule (rows: severity, AUC), by stand-in.
         clips: The scored clips, all by the same rules.
+        columns: Their AUC and pAUC by every rule, a row an ID; empty if no ID has both classes.
         examples: Clips to draw, about ten at most: each adds 160 kB, whatever its length.
         hop_seconds: Time from one frame to the next.
 
@@ -80,11 +82,11 @@ def write_report(
     """
     _check_finite(clips, examples)
     sections = [
-        _results(clips, rule),
+        _detection(clips, columns, rule) if columns else _quantiles(clips, rule),
         _training(history),
         _without_labels(proxy_auc, stand_ins, rule),
         _histograms(clips, rule),
-        _rocs(clips, rule),
+        _rocs(clips, columns, rule),
         _examples(examples, hop_seconds),
         page.section("Run", page.facts(summary)),
     ]
@@ -100,12 +102,6 @@ def _check_finite(clips: Sequence[ScoredClip], examples: Sequence[Example]) -> N
         shown = (example.score, example.log_mel, example.frame_nll)
         if not all(np.isfinite(values).all() for values in shown):
             raise ValueError(f"{example.name}: score, log-mel or frame NLL is not finite")
-
-
-def _results(clips: Sequence[ScoredClip], rule: str) -> str:
-    rules = dict.fromkeys([rule, *(name for clip in clips for name in clip.scores)])
-    columns = {name: _metric_rows(clips, name) for name in rules}
-    return _detection(clips, columns, rule) if columns[rule] else _quantiles(clips, rule)
 
 
 def _detection(
@@ -126,7 +122,8 @@ def _detection(
     left_out = {clip.machine_id for clip in clips} - {row.machine_id for row in columns[rule]}
     if left_out:
         note += f" Without normal or without anomalous clips: {', '.join(sorted(left_out))}."
-    lines = {name: [*rows, metrics.average(rows)] for name, rows in columns.items()}
+    rules = dict.fromkeys([rule, *columns])  # the headline rule comes first
+    lines = {name: [*columns[name], metrics.average(columns[name])] for name in rules}
     ids = "".join(f'<th colspan="2">{escape(row.machine_id)}</th>' for row in lines[rule])
     head = (
         f"<thead><tr><th>Rule</th>{ids}</tr>"
@@ -210,14 +207,16 @@ def _histograms(clips: Sequence[ScoredClip], rule: str) -> str:
     return page.section(f"Scores by “{rule}”", page.grid(figures)) if figures else ""
 
 
-def _rocs(clips: Sequence[ScoredClip], rule: str) -> str:
+def _rocs(
+    clips: Sequence[ScoredClip], columns: Mapping[str, Sequence[metrics.Row]], rule: str
+) -> str:
     groups = _by_machine(clips)
     curves = {
         f"{row.machine_id}: AUC {_percent(row.auc)}": (
             [clip.label for clip in groups[row.machine_id] if clip.label is not None],
             [clip.scores[rule] for clip in groups[row.machine_id] if clip.label is not None],
         )
-        for row in _metric_rows(clips, rule)
+        for row in columns.get(rule, ())
     }
     if not curves:
         return ""
@@ -252,14 +251,6 @@ def _examples(examples: Sequence[Example], hop_seconds: float) -> str:
         figures.append(page.figure(svg, example.name, note))
     heading = "Examples: log-mel, and NLL per frame in nats per dimension"
     return page.section(heading, page.grid(figures))
-
-
-def _metric_rows(clips: Sequence[ScoredClip], rule: str) -> list[metrics.Row]:
-    return metrics.per_machine(
-        [clip.machine_id for clip in clips],
-        [clip.label for clip in clips],
-        np.array([clip.scores[rule] for clip in clips], dtype=np.float64),
-    )
 
 
 def _by_machine(clips: Sequence[ScoredClip]) -> dict[str, list[ScoredClip]]:

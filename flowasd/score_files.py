@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -58,9 +59,12 @@ def score_to_csv(
 
 
 def _open_output(output: str | None) -> contextlib.AbstractContextManager[TextIO]:
+    """The stream to write to; as in `write_text`, what cannot be encoded becomes "?"."""
     if output is None:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="replace")
         return contextlib.nullcontext(sys.stdout)
     try:
-        return Path(output).open("w", newline="")
+        return Path(output).open("w", newline="", encoding="utf-8", errors="replace")
     except OSError as error:
         raise UserError(f"{output}: cannot be written ({error.strerror})") from error

@@ -1,6 +1,9 @@
 import csv
+import io
 import json
+import os
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -10,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 from configs import smoke
 from flowasd.calibration import SCORES
 from flowasd.data.dcase import find_audio
-from flowasd.detector import Detector
+from flowasd.detector import Detector, Result
 from flowasd.errors import UserError
 from flowasd.evaluate import describe, evaluate, write_evaluation_report, write_results
 from flowasd.score_files import score_to_csv
@@ -30,8 +33,6 @@ def evaluated(run, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def test_clips(own_cache):
-    import os
-
     return find_audio([f"{os.environ['XDG_CACHE_HOME']}/flowasd/**/test/*.flac"])
 
 
@@ -56,6 +57,26 @@ def test_score_mode_gives_the_scores_of_the_evaluation(evaluated, test_clips, tm
     assert scores.keys() == expected.keys()
     for name in scores:
         assert scores[name] == pytest.approx(expected[name], rel=1e-4)
+
+
+def test_names_that_cannot_be_encoded_are_written_with_question_marks(
+    evaluated, tmp_path, monkeypatch
+):
+    """Not Unicode, or more than the terminal knows: neither ends the scoring midway."""
+    clips, output = tmp_path / "clips", tmp_path / "scores.csv"
+    clips.mkdir()
+    for name in (b"\xff.wav", "ö.wav".encode()):
+        (clips / os.fsdecode(name)).touch()
+    results = [Result(path, "id_00", 0.5) for path in sorted(clips.iterdir())]
+    monkeypatch.setattr(Detector, "score", lambda *_: iter(results))
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", terminal)
+    assert score_to_csv(evaluated, [str(clips)], None, None) == 0
+    terminal.seek(0)
+    assert [row[0] for row in csv.reader(terminal)] == ["path", *[f"{clips}/?.wav"] * 2]
+    assert score_to_csv(evaluated, [str(clips)], None, str(output)) == 0
+    rows = csv.reader(output.read_text(encoding="utf-8").splitlines())
+    assert [row[0] for row in rows] == ["path", f"{clips}/ö.wav", f"{clips}/?.wav"]
 
 
 def test_results_are_scikit_learns_on_the_written_scores(evaluated):

@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
@@ -53,6 +55,15 @@ def test_folds_part_the_normal_test_clips(data, tmp_path):
         assert not moved & {path.resolve() for path in (out / "test").iterdir()}
         tested += sorted(normal)
     assert len(tested) == len(set(tested)) == 10 * len(IDS)
+
+
+def test_a_fold_of_other_recordings_takes_the_place_of_the_old(data, tmp_path):
+    other = shutil.copytree(data, tmp_path / "other")
+    (other / "train" / "normal_id_00_00000000.wav").unlink()
+    lay_out_fold(data, 0, tmp_path / "folds")
+    out = lay_out_fold(other, 0, tmp_path / "folds")
+    linked = {path.resolve() for path in out.glob("slider/*/*")}
+    assert linked == {path.resolve() for path in other.glob("*/*")}
 
 
 def figures():

@@ -17,7 +17,7 @@ import soundfile
 
 from flowasd.detector import Detector
 from flowasd.errors import UserError
-from flowasd.fleet import cut_blocks, find_recordings, score_blocks
+from flowasd.fleet import cpus_per_actor, cut_blocks, find_recordings, score_blocks
 from tests.conftest import REPO
 
 CORRUPT = "normal_id_00_00000099.wav"
@@ -153,6 +153,25 @@ def test_names_of_blocks_hold_still():
     assert cut_blocks(paths, ["model", {"rule": "mean"}], 2) == blocks
     assert not blocks.keys() & cut_blocks(paths, ["model", {"rule": "std"}], 2).keys()
     assert not blocks.keys() & cut_blocks(paths[1:], ["model", {"rule": "mean"}], 2).keys()
+
+
+@pytest.mark.parametrize(
+    ("nodes", "actors", "cpus"),
+    [
+        ([{"CPU": 16}, {"CPU": 16}], 1, 16),  # not 32, which no node has
+        ([{"CPU": 16}, {"CPU": 16}], 3, 8),
+        ([{"CPU": 16}, {"CPU": 16}], 32, 1),
+        ([{"CPU": 2}], 4, 0.5),
+        ([{"CPU": 64}, {"CPU": 8, "GPU": 2}], 2, 4),  # no actor on a node without a GPU
+        ([{"CPU": 16, "GPU": 1}, {"CPU": 16, "GPU": 4}], 5, 4),
+        ([{"CPU": 2, "GPU": 4}], 4, 0.5),
+        ([{"memory": 1.0}, {"CPU": 3}], 1, 3),
+    ],
+)
+def test_all_actors_can_be_placed(nodes, actors, cpus):
+    nodes = [{"Alive": True, "Resources": node} for node in nodes]
+    dead = {"Alive": False, "Resources": {"CPU": 99, "GPU": 9}}
+    assert cpus_per_actor([dead, *nodes], actors) == cpus
 
 
 def test_urls_are_found_as_files_are(tmp_path):

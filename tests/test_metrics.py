@@ -107,6 +107,19 @@ def test_average_counts_ids_equally():
         metrics.average([])
 
 
+def test_summary_has_every_figure_and_the_average():
+    rows = [Row("id_00", 0.5, 0.25), Row("id_02", 1.0, 0.75)]
+    assert metrics.summary({"mean": rows, "std": rows[:1]}) == {
+        "mean": {
+            "id_00": {"auc": 0.5, "pauc": 0.25},
+            "id_02": {"auc": 1.0, "pauc": 0.75},
+            "Average": {"auc": 0.75, "pauc": 0.5},
+        },
+        "std": {"id_00": {"auc": 0.5, "pauc": 0.25}, "Average": {"auc": 0.5, "pauc": 0.25}},
+    }
+    assert metrics.summary({}) == {}
+
+
 def test_table_content():
     text = metrics.table(
         {

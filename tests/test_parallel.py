@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 
+import jax
 import numpy as np
 import pytest
 
@@ -147,6 +148,21 @@ def test_rows_are_split_with_padding_and_host_rows_joined():
     batch = parallel.global_batch(mesh, {"x": rows[: mesh.size]})
     np.testing.assert_array_equal(batch["x"], rows[: mesh.size])
     assert batch["x"].sharding.is_equivalent_to(parallel.split(mesh), 2)
+
+
+@pytest.mark.parametrize(
+    ("error", "others"),
+    [
+        (jax.errors.JaxRuntimeError("UNKNOWN: Gloo all-reduce failed: Connection closed"), True),
+        (ValueError("FAILED_PRECONDITION: Gloo all-reduce failed"), True),
+        (jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 1 bytes"), False),
+        (ValueError("RESOURCE_EXHAUSTED: Out of memory allocating 1 bytes"), False),
+        (ValueError("Incompatible shapes for broadcasting: (2,) and (3,)"), False),
+        (RuntimeError("Array has been deleted with shape=float32[2]."), False),
+    ],
+)
+def test_a_bug_is_not_taken_for_a_lost_process(error, others):
+    assert parallel.tells_of_others(error) == others
 
 
 SLURM = {"SLURM_JOB_ID": "1", "SLURM_PROCID": "0", "SLURM_LOCALID": "0"}

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
+from flowasd import metrics
 from flowasd.report import Example, ScoredClip, write_report
 
 VOID = {"meta", "col"}  # the elements without an end tag that the page uses
@@ -72,6 +73,15 @@ def make_clips(ids=("id_00", "id_02"), labels=(0, 1), each=12, seed=0):
     ]
 
 
+def make_columns(clips):
+    ids, labels = [clip.machine_id for clip in clips], [clip.label for clip in clips]
+    columns = {
+        rule: metrics.per_machine(ids, labels, np.array([clip.scores[rule] for clip in clips]))
+        for rule in (clips[0].scores if clips else ())
+    }
+    return {rule: rows for rule, rows in columns.items() if rows}
+
+
 def make_example(name="clip.wav", label: int | None = 1, frames=50, mels=16):
     rng = np.random.default_rng(0)
     log_mel = rng.normal(-40, 5, (frames, mels)).astype(np.float32)
@@ -100,7 +110,10 @@ def report(tmp_path):
             "examples": [make_example("a.wav")],
             "hop_seconds": 0.032,
         }
-        write_report(tmp_path / "report.html", **arguments | overrides)
+        arguments |= overrides
+        if "columns" not in arguments:
+            arguments["columns"] = make_columns(arguments["clips"])
+        write_report(tmp_path / "report.html", **arguments)
         html = (tmp_path / "report.html").read_text(encoding="utf-8")
         assert len(html) < 2e6
         words = re.sub(r"base64,[^\"]*", "", html)
@@ -339,6 +352,6 @@ def test_not_finite_is_refused_and_the_old_report_stays(report, tmp_path, broken
     else:
         example.frame_nll[1] = np.nan
     with pytest.raises(ValueError, match=r"broken\.wav.*not finite"):
-        report(clips=clips, examples=[example])
+        report(clips=clips, columns={}, examples=[example])
     assert (tmp_path / "report.html").read_text(encoding="utf-8") == before
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]

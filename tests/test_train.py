@@ -7,6 +7,7 @@ import librosa
 import numpy as np
 import pytest
 import soundfile
+from flax import nnx
 
 from configs import default, smoke
 from flowasd import train
@@ -189,16 +190,26 @@ def test_logged_validation_nll_is_that_of_the_restored_detector(run):
     assert logged[detector.step] == pytest.approx(total / count, abs=1e-4)
 
 
-def test_divergence_keeps_the_good_checkpoint(tmp_path):
-    """The loss may still be finite when validation no longer is."""
+def test_divergence_keeps_the_good_checkpoint(tmp_path, monkeypatch):
+    """The second update spoils the parameters; its loss, from before it, is still finite."""
+
+    def spoiling(*args, **kwargs):
+        state, means = train_step(*args, **kwargs)
+        spoilt = jax.tree.map(lambda x: jax.numpy.where(state.step < 2, x, np.nan), state.params)
+        return state._replace(params=spoilt), means
+
+    monkeypatch.setattr(train, "train_step", spoiling)
     config = smoke.get_config()
-    config.train.update({"log_every": 1, "eval_every": 1, "warmup_steps": 0})
-    config.train.learning_rate = 1e4
-    with pytest.raises(UserError, match="diverged"):
+    config.train.update({"log_every": 1, "eval_every": 1})
+    with pytest.raises(UserError, match="diverged before step 2"):
         train.train(config, tmp_path)
-    assert all(np.isfinite(list(row.values())).all() for row in read_metrics(tmp_path))
-    kept = {int(path.name) for path in (tmp_path / "checkpoints").iterdir()}
-    assert kept <= {row["step"] for row in read_metrics(tmp_path)}
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["1"]
+    (row,) = read_metrics(tmp_path)
+    assert row["step"] == 1
+    assert np.isfinite(list(row.values())).all()
+    detector = Detector.restore(tmp_path)
+    assert detector.step == 1
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves(nnx.state(detector.flow, nnx.Param)))
 
 
 def test_silent_bands_train_to_what_they_validate_to(tmp_path):

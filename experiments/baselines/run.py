@@ -73,13 +73,7 @@ def _clips(source: Source, frontend: Frontend, cache: Path) -> tuple[Clips, Clip
 def _metrics(clips: Sequence[Clip], scores: Scores) -> dict:
     ids, labels = [clip.machine_id for clip in clips], [clip.label for clip in clips]
     columns = {rule: metrics.per_machine(ids, labels, values) for rule, values in scores.items()}
-    return {
-        rule: {
-            row.machine_id: {"auc": row.auc, "pauc": row.pauc}
-            for row in [*rows, metrics.average(rows)]
-        }
-        for rule, rows in columns.items()
-    }
+    return metrics.summary(columns)
 
 
 def _table(clips: Sequence[Clip], scores: Scores) -> list[tuple]:
