@@ -12,7 +12,7 @@ def get_config() -> Config:
     """Returns the default config with the objective `contrast` and the rule `combined`."""
     config = default.get_config()
     config.model.levels[0].conditional = False
-    config.train.steps = 300
+    config.train.steps = 300  # the IDs go on parting after the NLL has turned
     config.train.objective.name = "contrast"
     config.train.objective.temperature = 0.2
     config.score.rule = "combined"
