@@ -104,8 +104,8 @@ def calibrate(train: Clips, held_out: Clips, step: int) -> Calibration:
 
     Location and spread are those of an ID's training clips, each scored by statistics of others.
     The flow has seen these clips, so the held-out ones, too few to tell anything of one ID,
-    correct both by one shift and one factor for all IDs. An ID of `FEW` clips takes the mean spread
-    of the others, and no part in the correction.
+    correct both by one shift and one factor for all IDs. An ID of fewer than `FEW` clips takes
+    the mean spread of the others, and no part in the correction.
 
     Args:
         train: Clips that the flow was trained on; every ID has one at least.
