@@ -5,10 +5,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from flowasd.assess import assess_to_csv
 from flowasd.errors import UserError
-from flowasd.evaluate import evaluate, write_evaluation_report, write_results
-from flowasd.train import train
+from flowasd.evaluation.assess import assess_to_csv
+from flowasd.evaluation.evaluate import evaluate, write_evaluation_report, write_results
+from flowasd.training.train import train
 from flowasd.typing import Config
 
 

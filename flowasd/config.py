@@ -1,77 +1,220 @@
-"""What a config must fulfil before a run begins."""
+"""The config of a run: every group of keys, every check, and its two forms.
 
+Users write and override an `ml_collections.ConfigDict`, which `default_config` makes. `parse` turns
+it into the frozen `RunConfig` that everything else takes.
+
+    python -m flowasd.config > docs/configuration.md
+"""
+
+import dataclasses
+import os
 from collections.abc import Iterator
+from dataclasses import field
 from functools import partial
+from pathlib import Path
+from typing import Any
 
-import numpy as np
 from flax import nnx
+from ml_collections import ConfigDict
+from ml_collections.config_dict import placeholder
 
-from flowasd.calibration import SCORES
+from flowasd.data.source import DataConfig
 from flowasd.errors import UserError
-from flowasd.flow.glow import make_glow
-from flowasd.objective import OBJECTIVES
-from flowasd.typing import Config
-
-DTYPES = ("float32", "bfloat16")
-
-
-def check_config(config: Config) -> None:
-    """Raises a `UserError` that lists every value that cannot work."""
-    try:
-        problems = [f"config.{problem}" for problem in _problems(config)]
-    except (AttributeError, KeyError, TypeError) as error:
-        raise UserError(f"the config lacks a key or has one of a wrong type: {error}") from error
-    if problems:
-        raise UserError("; ".join(problems))
+from flowasd.features.frontend import FrontendConfig
+from flowasd.flow.bijection import LevelConfig
+from flowasd.flow.glow import ModelConfig, make_glow
+from flowasd.flow.objective import ObjectiveConfig
+from flowasd.scoring.rules import RULES
+from flowasd.settings import build, key, problems, walk
 
 
-def _problems(config: Config) -> Iterator[str]:
-    train, score = config.train, config.score
-    yield from _counts(config)
-    for key in ("steps", "eval_every"):
-        if train[key] % max(train.log_every, 1):
-            yield f"train.{key}={train[key]} is not a multiple of train.log_every={train.log_every}"
-    if not 0 <= train.warmup_steps < train.steps:
-        yield f"train.warmup_steps={train.warmup_steps} is not in train.steps={train.steps}"
-    if train.objective.name not in OBJECTIVES:
-        names = ", ".join(OBJECTIVES)
-        yield f"train.objective.name={train.objective.name} is not one of {names}"
-    if train.objective.temperature <= 0:
-        yield f"train.objective.temperature={train.objective.temperature} must be above 0"
-    if config.model.dtype not in DTYPES:
-        yield f"model.dtype={config.model.dtype} is not one of {', '.join(DTYPES)}"
-    if score.rule not in SCORES:
-        yield f"score.rule={score.rule} is not one of {', '.join(SCORES)}"
-    if score.hop > train.patch_length:
-        yield f"score.hop={score.hop} skips frames: train.patch_length={train.patch_length}"
-    try:
-        frames = nnx.eval_shape(
-            partial(make_glow, config.model, n_mels=config.frontend.n_mels, n_machines=1, seed=0)
-        ).frames_per_latent
-    except (ValueError, ZeroDivisionError) as error:
-        yield f"model with frontend.n_mels={config.frontend.n_mels} cannot be built: {error}"
-    else:
-        if train.patch_length % frames:
-            yield f"train.patch_length={train.patch_length} is no multiple of {frames} (squeezes)"
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """Training."""
+
+    steps: int = key(200, "updates; more clips are worth more updates", minimum=1)
+    batch_size: int = key(32, "patches of an update", minimum=1)
+    patch_length: int = key(32, "length of a patch", unit="frames", minimum=1)
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    noise: float = key(
+        0.03, "noise on training patches", unit="standard deviations of the training set", minimum=0
+    )
+    learning_rate: float = key(2e-3, "peak learning rate of AdamW", above=0)
+    warmup_steps: int = key(50, "steps over which the learning rate rises from 0", minimum=0)
+    weight_decay: float = key(0.0, "weight decay of AdamW", minimum=0)
+    clip_norm: float = key(1.0, "largest global norm of a gradient", above=0)
+    log_every: int = key(20, "steps between logged metrics; one dispatch", minimum=1)
+    eval_every: int = key(40, "steps between validations, each with a checkpoint", minimum=1)
 
 
-def _counts(config: Config) -> Iterator[str]:
-    """Numbers that must be at least 1, and kernels that must be odd."""
-    counts = {
-        "train": ("steps", "batch_size", "patch_length", "log_every", "eval_every"),
-        "score": ("hop", "batch_size"),
-        "frontend": ("sample_rate", "n_fft", "hop_length", "n_mels"),
-        "model": ("embed",),
-    }
-    for part, keys in counts.items():
-        for key in keys:
-            if config[part][key] < 1:
-                yield f"{part}.{key}={config[part][key]} must be at least 1"
-    if not config.model.levels:
+@dataclasses.dataclass(frozen=True)
+class ParallelConfig:
+    """The processes of one run, where no launcher such as Slurm tells them."""
+
+    coordinator: str = key("", "HOST:PORT of process 0; if empty, as the launcher says, or alone")
+    num_processes: int | None = key(None, "number of processes", minimum=1)
+    process_id: int | None = key(None, "number of this process, from 0", minimum=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoreConfig:
+    """Scoring."""
+
+    rule: str = key("mean", "rule whose values are the column `score`", choices=RULES)
+    hop: int = key(16, "distance of the patches that cover a clip", unit="frames", minimum=1)
+    batch_size: int = key(32, "patches of a batch", minimum=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class RunConfig:
+    """The config of a run."""
+
+    seed: int = key(0, "seed of splits, initial parameters, patches and noise", minimum=0)
+    data: DataConfig = field(default_factory=DataConfig)
+    frontend: FrontendConfig = field(default_factory=FrontendConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    parallel: ParallelConfig = field(default_factory=ParallelConfig)
+    score: ScoreConfig = field(default_factory=ScoreConfig)
+
+
+def default_config() -> Any:  # a ConfigDict, whose attributes no type checker knows
+    """Returns every key with its default, as a `ConfigDict` for a config file to change."""
+    return _config_dict(RunConfig()).lock()
+
+
+def level(**changes: Any) -> ConfigDict:
+    """Returns a level of the flow with some keys changed, for `config.model.levels`."""
+    return _config_dict(dataclasses.replace(LevelConfig(), **changes))
+
+
+def _config_dict(settings: Any) -> ConfigDict:
+    return ConfigDict({f.name: _value(getattr(settings, f.name)) for f in _fields(settings)})
+
+
+def _value(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return _config_dict(value)
+    if isinstance(value, tuple):
+        return tuple(map(_value, value))
+    return placeholder(int) if value is None else value
+
+
+def _fields(settings: Any) -> tuple[dataclasses.Field, ...]:
+    return dataclasses.fields(settings)
+
+
+def parse(config: ConfigDict) -> RunConfig:
+    """Turns a user's config into that of a run.
+
+    Raises:
+        UserError: If a key is missing, unknown or of another type, or values cannot work; the
+            message lists all such values.
+    """
+    return check(build(RunConfig, _plain(config)))
+
+
+def _plain(value: Any) -> Any:
+    """Turns `ConfigDict`s, in tuples too, into dictionaries."""
+    if isinstance(value, ConfigDict):
+        return {name: _plain(item) for name, item in value.items()}
+    return tuple(map(_plain, value)) if isinstance(value, list | tuple) else value
+
+
+def check(config: RunConfig) -> RunConfig:
+    """Returns the config with an absolute `data.root`, if there is one.
+
+    Raises:
+        UserError: If values cannot work; the message lists all of them.
+    """
+    if found := [f"config.{problem}" for problem in _problems(config)]:
+        raise UserError("; ".join(found))
+    if not config.data.root:
+        return config
+    root = os.path.abspath(Path(config.data.root).expanduser())  # a link keeps its own name
+    return dataclasses.replace(config, data=dataclasses.replace(config.data, root=root))
+
+
+def _problems(config: RunConfig) -> Iterator[str]:
+    yield from problems(config)
+    train = config.train
+    for name in ("steps", "eval_every"):
+        if train.log_every > 0 and getattr(train, name) % train.log_every:
+            yield f"train.{name}={getattr(train, name)} is no multiple of train.log_every"
+    if train.warmup_steps >= train.steps:
+        yield f"train.warmup_steps={train.warmup_steps} must be below train.steps={train.steps}"
+    if config.score.hop > train.patch_length:
+        yield f"score.hop={config.score.hop} skips frames: train.patch_length={train.patch_length}"
+    if not config.data.root and config.frontend.hop_length > config.data.simulated.n_samples:
+        yield f"frontend.hop_length={config.frontend.hop_length} is longer than a clip"
+    yield from _model_problems(config)
+
+
+def _model_problems(config: RunConfig) -> Iterator[str]:
+    levels = config.model.levels
+    if not levels:
         yield "model.levels is empty"
-    for i, level in enumerate(config.model.levels):
-        for key in ("squeeze", "kernel", "steps", "width"):
-            if min(np.atleast_1d(level[key])) < 1:
-                yield f"model.levels[{i}].{key}={level[key]} must be at least 1"
-        if any(size % 2 == 0 for size in level["kernel"]):
-            yield f"model.levels[{i}].kernel={level['kernel']} must be odd"
+    for i, spec in enumerate(levels):
+        if 0 in spec.squeeze or spec.squeeze[0] < 1:
+            yield f"model.levels[{i}].squeeze={spec.squeeze} must be at least 1 (a band may be -1)"
+        if any(size % 2 == 0 for size in spec.kernel):
+            yield f"model.levels[{i}].kernel={spec.kernel} must be odd"
+    if any(problems(config.model)) or config.frontend.n_bands < 1:
+        return  # said already; such a flow cannot be built
+    make = partial(
+        make_glow, config.model, n_bands=config.frontend.n_bands, n_machines=1, seed=config.seed
+    )
+    try:
+        frames = nnx.eval_shape(make).frames_per_latent
+    except (ValueError, ZeroDivisionError) as error:
+        yield f"model with frontend.n_bands={config.frontend.n_bands} cannot be built: {error}"
+    else:
+        if config.train.patch_length % frames:
+            yield f"train.patch_length={config.train.patch_length} is no multiple of {frames}"
+
+
+def reference() -> str:
+    """Returns `docs/configuration.md`: a table of the keys of every group."""
+    return "\n".join([_PREFACE, *_tables(RunConfig(), "")])
+
+
+_PREFACE = """# Configuration
+
+A config file changes the defaults below: its `get_config` returns `flowasd.config.default_config()`
+with some keys set, and `--config.KEY=VALUE` overrides a key on the command line. This page is made
+by `python -m flowasd.config`."""
+
+
+def _tables(settings: Any, prefix: str) -> Iterator[str]:
+    yield f"\n## {settings.__doc__.strip().splitlines()[0].rstrip('.')}\n"
+    yield "| key | default | meaning |"
+    yield "|---|---|---|"
+    groups = []
+    for f in _fields(settings):
+        value = getattr(settings, f.name)
+        if "key" in f.metadata:
+            for path, default, declared in walk(settings):
+                if path == f.name:
+                    yield f"| `{prefix}{path}` | `{default!r}` | {_meaning(declared)} |"
+        else:
+            groups.append((f"{prefix}{f.name}", value))
+    for path, value in groups:
+        if isinstance(value, tuple):
+            yield from _tables(value[0], f"{path}[i].")
+        else:
+            yield from _tables(value, f"{path}.")
+
+
+def _meaning(declared: Any) -> str:
+    words = declared.meaning + (f" ({declared.unit})" if declared.unit else "")
+    bounds = [
+        f"at least {declared.minimum:g}" if declared.minimum is not None else "",
+        f"above {declared.above:g}" if declared.above is not None else "",
+        f"below {declared.below:g}" if declared.below is not None else "",
+        "one of " + ", ".join(f"`{c}`" for c in declared.choices) if declared.choices else "",
+    ]
+    return "; ".join([words, *filter(None, bounds)])
+
+
+if __name__ == "__main__":
+    print(reference())

@@ -6,32 +6,28 @@ Example:
     ...     print(result.path, result.score)
 """
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 from flax import nnx
 from jaxtyping import Float
-from ml_collections import ConfigDict
 
-from flowasd.bank import read_log_mels
-from flowasd.calibration import Calibration, Clips, clip_scores, load_calibration
-from flowasd.checkpoint import Checkpoints
-from flowasd.config import check_config
-from flowasd.data.dcase import parse_clip
-from flowasd.data.source import resolved
+from flowasd.config import RunConfig
+from flowasd.data.layouts import LAYOUTS
 from flowasd.errors import UserError
+from flowasd.features.cache import Heard, hear
+from flowasd.features.frontend import FrontendConfig, Standardisation, standardise
 from flowasd.flow.glow import Glow, make_glow
-from flowasd.frontend import Frontend, Standardisation, standardise
-from flowasd.scoring import frame_nll
-from flowasd.typing import Config
-from flowasd.workdir import check_same
+from flowasd.run.calibration_file import calibration_key, load_calibration
+from flowasd.run.checkpoint import Checkpoints
+from flowasd.run.workdir import check_same, read_config
+from flowasd.scoring.frame_nll import frame_nll
+from flowasd.scoring.rules import Clips, Normality, clip_scores
+from flowasd.settings import build
 
-CALIBRATION = "calibration.npz"  # in the workdir
 CLIPS_AT_ONCE = 64
 
 
@@ -66,20 +62,20 @@ class Detector:
         trained_root: The data set of its run.
         kind: Whether the recordings that it was trained on are `"real"` or `"SIMULATED"`.
         step: The training step that it was saved at.
-        calibration: What its scores are measured by; none yet where training has not ended.
+        normality: What its scores are measured by; `None` where training has not ended.
     """
 
     flow: Glow
     statistics: Standardisation
     machine_ids: list[str]
-    config: Config
+    config: RunConfig
     trained_root: str
     kind: str
     step: int
-    calibration: Calibration | None = None
+    normality: Normality | None = None
 
     @classmethod
-    def load(cls, workdir: Path, config: Config | None = None) -> "Detector":
+    def load(cls, workdir: Path, config: RunConfig | None = None) -> "Detector":
         """Restores the best checkpoint of a run, and the calibration of its scores.
 
         Args:
@@ -90,11 +86,11 @@ class Detector:
             UserError: As `restore` does, or if the run has not ended.
         """
         detector = cls.restore(workdir, config)
-        calibration = load_calibration(workdir / CALIBRATION, detector.step)
-        return replace(detector, calibration=calibration)
+        key = calibration_key(detector.config, detector.step)
+        return replace(detector, normality=load_calibration(workdir, key))
 
     @classmethod
-    def restore(cls, workdir: Path, config: Config | None = None) -> "Detector":
+    def restore(cls, workdir: Path, config: RunConfig | None = None) -> "Detector":
         """Restores the best checkpoint of a run, without what only training needs.
 
         Args:
@@ -108,14 +104,16 @@ class Detector:
         checkpoints = Checkpoints(workdir)
         step = checkpoints.best
         card = checkpoints.card(step)
-        trained = cast(Config, ConfigDict(card["config"]))
-        settings = (
-            _recorded(workdir, trained) if config is None else _settings(workdir, trained, config)
-        )
+        trained = build(RunConfig, card["config"], f"{workdir}: config")
+        if (workdir / "config.json").exists():  # the checkpoint alone is enough to score
+            recorded = read_config(workdir)
+            check_same(workdir, trained, recorded)
+            trained = recorded
+        settings = trained if config is None else _settings(workdir, trained, config)
         make = partial(
             make_glow,
             trained.model,
-            n_mels=trained.frontend.n_mels,
+            n_bands=trained.frontend.n_bands,
             n_machines=len(card["machine_ids"]),
             seed=trained.seed,
         )
@@ -135,17 +133,17 @@ class Detector:
         )
 
     @property
-    def frontend(self) -> Frontend:
-        """Settings of the log-mel."""
-        return Frontend(**self.config.frontend)
+    def frontend(self) -> FrontendConfig:
+        """Settings of the front-end."""
+        return self.config.frontend
 
     def clips(
-        self, log_mels: Sequence[Float[np.ndarray, "_ mel"]], machine_ids: Sequence[str]
+        self, log_mels: Sequence[Float[np.ndarray, "_ band"]], machine_ids: Sequence[str]
     ) -> Clips:
         """Clips with the NLL of every frame under every ID, in nats per dimension.
 
         Args:
-            log_mels: Log-mels `(time, mel)` in dB.
+            log_mels: Bands `(time, band)` in dB.
             machine_ids: The ID of every clip.
 
         Raises:
@@ -172,9 +170,9 @@ class Detector:
         Raises:
             UserError: If the detector has no calibration.
         """
-        if self.calibration is None:
+        if self.normality is None:
             raise UserError("the detector has no calibration; Detector.load gives it one")
-        columns = clip_scores(clips, self.calibration)
+        columns = clip_scores(clips, self.normality)
         rows = zip(*(values.tolist() for values in columns.values()), strict=True)
         return [dict(zip(columns, row, strict=True)) for row in rows]
 
@@ -197,23 +195,25 @@ class Detector:
 
     def _results(self, paths: Sequence[Path], machine_id: str | None) -> Iterator[Result]:
         for first in range(0, len(paths), CLIPS_AT_ONCE):
-            some = read_log_mels(paths[first : first + CLIPS_AT_ONCE], self.frontend)
+            some = hear(paths[first : first + CLIPS_AT_ONCE], self.frontend)
             yield from self._score_some(some, machine_id)
 
-    def _score_some(self, some, machine_id: str | None) -> list[Result]:
-        results, log_mels = [], []
-        for path, log_mel in some:
+    def _score_some(
+        self, some: Iterable[tuple[Path, Heard | UserError]], machine_id: str | None
+    ) -> list[Result]:
+        results, heard = [], []
+        for path, result in some:
             try:
-                if isinstance(log_mel, UserError):
-                    raise log_mel
+                if isinstance(result, UserError):
+                    raise result
                 known = machine_id or self._machine_id_of(path)
             except UserError as error:
                 results.append(Result(path, error=error))
                 continue
-            log_mels.append(log_mel)
+            heard.append(result.bands)
             results.append(Result(path, known))
         scored = [result.machine_id for result in results if result.error is None]
-        rows = iter(self.clip_scores(self.clips(log_mels, scored)))
+        rows = iter(self.clip_scores(self.clips(heard, scored)))
         return [result if result.error else self._result(result, next(rows)) for result in results]
 
     def _result(self, result: Result, scores: dict[str, float]) -> Result:
@@ -221,7 +221,7 @@ class Detector:
 
     def _machine_id_of(self, path: Path) -> str:
         try:
-            machine_id = parse_clip(path).machine_id
+            machine_id = LAYOUTS[self.config.data.layout].parse_clip(path).machine_id
         except UserError as error:
             raise UserError(f"{error}; or give its ID with --machine_id") from error
         self._check_known(machine_id, f"{path}: ")
@@ -235,23 +235,8 @@ class Detector:
             )
 
 
-def _recorded(workdir: Path, trained: Config) -> Config:
-    """The config of a run, with the scoring settings of the last command that trained it."""
-    path = workdir / "config.json"
-    if path.exists():
-        try:
-            trained.score.update(json.loads(path.read_text())["score"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{path}: damaged ({error}); repeat the training command") from error
-    return trained
-
-
-def _settings(workdir: Path, trained: Config, config: Config) -> Config:
+def _settings(workdir: Path, trained: RunConfig, config: RunConfig) -> RunConfig:
     """Checks another config against that of a run, and gives it the run's root if it has none."""
-    check_config(config)
-    settings = resolved(config)
-    settings.data.root = settings.data.root or trained.data.root
-    before = json.loads(trained.to_json())
-    before["data"]["root"] = settings.data.root
-    check_same(workdir, before, settings)
-    return settings
+    check_same(workdir, trained, config)
+    root = config.data.root or trained.data.root
+    return replace(config, data=replace(config.data, root=root))

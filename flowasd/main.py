@@ -11,22 +11,28 @@ from pathlib import Path
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from flowasd import parallel
-from flowasd.compile_cache import keep_compiled
+from flowasd.config import parse
 from flowasd.errors import UserError
+from flowasd.run.compile_cache import keep_compiled
+from flowasd.training import parallel
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "Config file, such as configs/slider.py.")
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; default runs/<config name>.")
 MODES = ["train", "evaluate", "report", "assess", "score"]
 MODE = flags.DEFINE_enum("mode", "train", MODES, "What to do.")
-INPUT = flags.DEFINE_multi_string("input", [], "score: file, folder or glob; may be repeated.")
-OUTPUT = flags.DEFINE_string("output", None, "score: CSV, or folder with ray; others: folder.")
-ENGINE = flags.DEFINE_enum("engine", "local", ["local", "ray"], "score: what it runs on.")
-MACHINE_ID = flags.DEFINE_string("machine_id", None, "score: ID of all inputs, such as id_00.")
+INPUT = flags.DEFINE_multi_string("input", [], "Score: a file, folder or glob; may be repeated.")
+OUTPUT = flags.DEFINE_string(
+    "output",
+    None,
+    "Score: the file to write (.csv or .jsonl), or with --engine=ray the folder. "
+    "Evaluate, report and assess: the folder to write to instead of the workdir.",
+)
+ENGINE = flags.DEFINE_enum("engine", "local", ["local", "ray"], "Score: what it runs on.")
+MACHINE_ID = flags.DEFINE_string("machine_id", None, "Score: the ID of all inputs, such as id_00.")
 
 
 def workdir() -> Path:
-    """The folder of the run, by flag or by the config's name."""
+    """Returns the folder of the run, named by the flag or by the config's name."""
     if WORKDIR.value:
         return Path(WORKDIR.value)
     if CONFIG.value is None:
@@ -38,35 +44,39 @@ def main(argv: Sequence[str]) -> int:
     """Runs one mode and returns the exit status."""
     if len(argv) > 1:
         raise UserError(f"not a flag: {' '.join(argv[1:])}")
+    config = None if CONFIG.value is None else parse(CONFIG.value)
     if MODE.value == "score":
         if ENGINE.value == "ray":
-            from flowasd.fleet import score_fleet as score
+            from flowasd.serving.fleet import score_fleet as score
         else:
-            from flowasd.score_files import score_to_csv as score
-        return score(workdir(), INPUT.value, MACHINE_ID.value, OUTPUT.value, CONFIG.value)
+            from flowasd.serving.score_files import score_files as score
+        return score(workdir(), INPUT.value, MACHINE_ID.value, OUTPUT.value, config)
     folder = Path(OUTPUT.value or workdir())
-    from flowasd import assess, evaluate, train
+    from flowasd.evaluation import assess, calibrate, evaluate, results
+    from flowasd.report.report import write_report
+    from flowasd.training.train import train
 
     if MODE.value == "train":
-        if CONFIG.value is None:
+        if config is None:
             raise UserError("training needs a config, such as --config=configs/slider.py")
-        train.train(CONFIG.value, workdir())
+        train(config, workdir())
         if not parallel.is_first():
             return 0
+        calibrate.calibrate_run(workdir())
     if MODE.value in ("train", "assess"):
-        print(assess.assess_to_csv(workdir(), folder, CONFIG.value))
+        print(assess.assess_to_csv(workdir(), folder, config))
     if MODE.value == "assess":
         return 0
-    evaluation = evaluate.evaluate(workdir(), CONFIG.value)
+    evaluation = evaluate.evaluate(workdir(), config, folder)
     if MODE.value != "report":
-        evaluate.write_results(folder, evaluation)
-    evaluate.write_evaluation_report(folder, evaluation, workdir())
+        results.write_results(folder, evaluation)
+    write_report(folder / "report.html", evaluation)
     print(evaluate.describe(evaluation))
     print(f"Report: {folder / 'report.html'}")
     return 0
 
 
-def parse(argv: Sequence[str]) -> Sequence[str]:
+def parse_flags(argv: Sequence[str]) -> Sequence[str]:
     """Parses the flags; a wrong one, or a config that does not load, is a `UserError`."""
     try:
         rest = flags.FLAGS(argv)
@@ -84,7 +94,7 @@ def run() -> None:
     logging.set_verbosity(logging.ERROR)
     keep_compiled()
     try:
-        app.run(main, flags_parser=parse)
+        app.run(main, flags_parser=parse_flags)
     except BrokenPipeError:  # the reader of our output, such as `head`, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

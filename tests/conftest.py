@@ -10,8 +10,8 @@ import pytest
 from flax import nnx
 
 from configs import smoke
-from flowasd import train
-from flowasd.checkpoint import Checkpoints
+from flowasd.run.checkpoint import Checkpoints
+from flowasd.training import train
 from flowasd.typing import Config
 
 REPO = Path(__file__).resolve().parent.parent

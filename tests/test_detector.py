@@ -11,13 +11,13 @@ import soundfile
 from sklearn.metrics import roc_auc_score
 
 from configs import smoke
-from flowasd.calibration import SCORES
-from flowasd.data.dcase import find_audio
+from flowasd.data.audio import find_audio
 from flowasd.detector import Detector, Result
 from flowasd.errors import UserError
-from flowasd.evaluate import describe, evaluate, write_evaluation_report, write_results
-from flowasd.score_files import score_to_csv
-from flowasd.train import train
+from flowasd.evaluation.evaluate import describe, evaluate, write_evaluation_report, write_results
+from flowasd.scoring.rules import SCORES
+from flowasd.serving.score_files import score_to_csv
+from flowasd.training.train import train
 
 
 @pytest.fixture(scope="module")

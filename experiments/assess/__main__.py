@@ -13,10 +13,10 @@ from pathlib import Path
 
 from experiments.assess.ranking import Detector, ranking_table
 from experiments.runs import command
-from flowasd.assess import read_estimates
-from flowasd.calibration import SCORES
-from flowasd.data.faults import FAULTS
 from flowasd.errors import UserError
+from flowasd.evaluation.assess import read_estimates
+from flowasd.evaluation.faults import FAULTS
+from flowasd.scoring.rules import SCORES
 
 
 def detectors_of(run: Path) -> list[Detector]:

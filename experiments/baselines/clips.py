@@ -6,7 +6,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from flowasd.scoring import RULES
+from flowasd.scoring.rules import RULES
 
 # Rule name -> one score per test clip; the larger, the more anomalous.
 Scores: TypeAlias = Mapping[str, Float[np.ndarray, " clip"]]

@@ -6,7 +6,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.preprocessing import StandardScaler
 
 from experiments.baselines.clips import Clips
-from flowasd.calibration import spectrum_features
+from flowasd.scoring.rules import spectrum_features
 
 
 def scores(train: Clips, test: Clips, *, seed: int) -> dict[str, Float[np.ndarray, " clip"]]:

@@ -5,15 +5,15 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from configs.default import get_config
 from experiments.baselines.clips import Clips, Scores
 from experiments.baselines.methods import METHODS
-from flowasd import metrics
-from flowasd.bank import source_features
-from flowasd.data.dcase import Clip
+from flowasd.data.clips import Clip
 from flowasd.data.source import Source, cache_folder, open_source
+from flowasd.default_config import get_config
+from flowasd.evaluation import metrics
+from flowasd.features.cache import source_features
+from flowasd.features.frontend import Frontend, fit_standardisation, standardise
 from flowasd.files import write_csv, write_text
-from flowasd.frontend import Frontend, fit_standardisation, standardise
 
 
 def run_baseline(name: str, data_root: Path, workdir: Path, seed: int) -> dict:

@@ -18,7 +18,7 @@ from experiments.slider_fewshot.ensemble import averaged_over_seeds
 from experiments.slider_fewshot.folds import FOLDS, lay_out_fold
 from experiments.slider_fewshot.pictures import draw_distributions, draw_rocs
 from experiments.slider_fewshot.tables import by_fold, by_machine, figures_of, write_figures
-from flowasd.calibration import SCORES
+from flowasd.scoring.rules import SCORES
 
 # The rule that a method's ROC curve is drawn for; for the baselines their best.
 RULES = {"slider_best": "combined", "mahalanobis": "mean+std+max", "knn": "mean+std+max"}

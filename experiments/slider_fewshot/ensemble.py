@@ -7,7 +7,7 @@ import numpy as np
 
 from experiments.slider_fewshot.pictures import scores_of
 from experiments.slider_fewshot.tables import Figure
-from flowasd import metrics
+from flowasd.evaluation import metrics
 
 
 def averaged_over_seeds(

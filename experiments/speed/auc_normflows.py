@@ -11,9 +11,9 @@ from experiments.speed.auc_ours import open_fold
 from experiments.speed.flow_normflows import make_flow
 from experiments.speed.shapes import shape_config
 from experiments.speed.side import Tasks, threads
-from flowasd.bank import Bank, Drawn, draw_patches
-from flowasd.frontend import covering_patches
-from flowasd.step import step_keys, with_noise
+from flowasd.features.patches import covering_patches
+from flowasd.training.bank import Bank, Drawn, draw_patches
+from flowasd.training.step import step_keys, with_noise
 
 UPDATES = 50  # between two looks at the AUC
 HOP = 2  # frames between the patches of a test clip

@@ -7,16 +7,18 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Float
 
-from configs import default
 from experiments.speed.side import Tasks
-from flowasd import metrics
-from flowasd.bank import make_bank, source_features
+from flowasd import default_config as default
 from flowasd.data.source import Source, cache_folder, open_source
-from flowasd.frontend import Frontend, fit_standardisation, standardise
-from flowasd.parallel import data_mesh
-from flowasd.scoring import RULES, frame_nll
-from flowasd.step import initial_state
-from flowasd.train import Banks, run_steps
+from flowasd.evaluation import metrics
+from flowasd.features.cache import source_features
+from flowasd.features.frontend import Frontend, fit_standardisation, standardise
+from flowasd.scoring.frame_nll import frame_nll
+from flowasd.scoring.rules import RULES
+from flowasd.training.bank import make_bank
+from flowasd.training.parallel import data_mesh
+from flowasd.training.step import initial_state
+from flowasd.training.train import Banks, run_steps
 from flowasd.typing import Config
 
 

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from configs import default
 from experiments.speed.side import Side, Tasks
+from flowasd import default_config as default
 from flowasd.data.source import open_source
-from flowasd.train import train
+from flowasd.training.train import train
 
 CLIPS = 128
 

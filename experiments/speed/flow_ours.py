@@ -9,13 +9,14 @@ from flax import nnx
 
 from experiments.speed.shapes import shape_config
 from experiments.speed.side import Tasks
-from flowasd.bank import Bank, Features, make_bank
+from flowasd.features.cache import Features
+from flowasd.features.frontend import Standardisation
 from flowasd.flow.glow import Glow
-from flowasd.frontend import Standardisation
-from flowasd.parallel import data_mesh
-from flowasd.scoring import patch_nll
-from flowasd.step import TrainState, initial_state
-from flowasd.train import Banks, run_steps
+from flowasd.scoring.frame_nll import patch_nll
+from flowasd.training.bank import Bank, make_bank
+from flowasd.training.parallel import data_mesh
+from flowasd.training.step import TrainState, initial_state
+from flowasd.training.train import Banks, run_steps
 from flowasd.typing import Config
 
 CLIPS, FRAMES = 16, 320  # of a bank of noise

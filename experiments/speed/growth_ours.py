@@ -10,9 +10,9 @@ from experiments.speed.shapes import shape_config
 from experiments.speed.side import Tasks
 from flowasd.detector import CLIPS_AT_ONCE
 from flowasd.flow.glow import make_glow
-from flowasd.parallel import data_mesh
-from flowasd.scoring import frame_nll
-from flowasd.step import initial_state
+from flowasd.scoring.frame_nll import frame_nll
+from flowasd.training.parallel import data_mesh
+from flowasd.training.step import initial_state
 
 FRAMES = 40  # of a clip of ten seconds
 

@@ -6,7 +6,7 @@ from jaxtyping import Float
 
 from experiments.speed.logmel_ours import tasks_of
 from experiments.speed.side import Tasks
-from flowasd.frontend import POWER_FLOOR, Frontend
+from flowasd.features.frontend import POWER_FLOOR, Frontend
 
 
 def log_mel_tasks(n_fft: int, hop_length: int, output: str) -> Tasks:

@@ -7,8 +7,8 @@ import numpy as np
 from jaxtyping import Float
 
 from experiments.speed.side import Tasks
-from flowasd.bank import CLIPS_PER_BATCH
-from flowasd.frontend import Frontend, log_mel_batch
+from flowasd.features.cache import CLIPS_PER_BATCH
+from flowasd.features.frontend import Frontend, log_mel_batch
 
 CLIPS, SECONDS = 32, 10
 

@@ -1,6 +1,6 @@
 """The two flows that are measured, as configs that both sides build their flow from."""
 
-from configs import default
+from flowasd import default_config as default
 from flowasd.typing import Config
 
 

@@ -1,9 +1,9 @@
-"""Audio files decoded to float32 mono at one rate, and nothing that is damaged let through."""
+"""Audio files: found, and decoded to float32 mono at one rate; damaged files are refused."""
 
+import glob
 import struct
-from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +11,10 @@ import soundfile
 import soxr
 from jaxtyping import Float
 
-from flowasd.data.dcase import AUDIO_SUFFIXES
 from flowasd.errors import UserError
+from flowasd.files import read_ahead
+
+AUDIO_SUFFIXES = (".wav", ".flac")
 
 # The size that a writer to a pipe leaves in the header, because it cannot go back to mend it.
 _UNKNOWN_SIZE = 0xFFFFFFFF
@@ -59,27 +61,20 @@ def read_audio(path: Path | str, sample_rate: int = 16000) -> Float[np.ndarray, 
 
 
 def read_all(
-    paths: Iterable[Path], sample_rate: int = 16000, workers: int = 4
+    paths: Iterable[Path], sample_rate: int = 16000
 ) -> Iterator[tuple[Path, Float[np.ndarray, " samples"] | UserError]]:
     """Decodes files in threads ahead of their use, and yields them in the order given.
 
     Args:
         paths: The files.
         sample_rate: As for `read_audio`.
-        workers: Threads; at most `2 * workers` decoded clips wait in memory.
 
     Yields:
         Each path with its samples, or with the error that `read_audio` raised for it.
     """
-    ahead = deque()
-    with ThreadPoolExecutor(workers) as pool:
-        for path in paths:
-            ahead.append((path, pool.submit(_read_or_error, path, sample_rate)))
-            if len(ahead) == 2 * workers:
-                oldest, future = ahead.popleft()
-                yield oldest, future.result()
-        for path, future in ahead:
-            yield path, future.result()
+    paths = list(paths)
+    results = read_ahead(partial(_read_or_error, sample_rate=sample_rate), paths, 8)
+    yield from zip(paths, results, strict=True)
 
 
 def _read_or_error(path: Path, sample_rate: int) -> Float[np.ndarray, " samples"] | UserError:
@@ -103,3 +98,43 @@ def _is_wav_cut_short(path: Path) -> bool:
                 return False
             file.seek(length + length % 2, 1)  # chunks start at even offsets
     return False
+
+
+def find_audio(patterns: Sequence[str]) -> list[Path]:
+    """Finds the audio files that files, folders (with all below them) or globs name.
+
+    Returns:
+        The paths, sorted, each once. A file named outright is taken whatever its suffix.
+
+    Raises:
+        UserError: If a pattern matches no audio file.
+    """
+    found = {pattern: _matches(pattern) for pattern in patterns}
+    if missing := [pattern for pattern, paths in found.items() if not paths]:
+        raise UserError(f"{', '.join(missing[:5])}: matches no .wav or .flac file")
+    return sorted({path for paths in found.values() for path in paths})
+
+
+def _matches(pattern: str) -> list[Path]:
+    path = Path(pattern)
+    if path.is_file():
+        return [path]
+    # A folder that exists is no glob, even with brackets in its name.
+    names = [pattern] if path.is_dir() else glob.glob(pattern, recursive=True)
+    return [match for name in names for match in _audio_below(Path(name))]
+
+
+def _audio_below(path: Path) -> list[Path]:
+    # glob, unlike Path.rglob before Python 3.13, goes into folders that are symbolic links.
+    below = glob.glob("**", root_dir=path, recursive=True) if path.is_dir() else [""]
+    return [path / name for name in below if _is_audio(path / name)]
+
+
+def list_audio(folder: Path) -> list[Path]:
+    """Lists the audio files in a folder, not those below it, sorted; empty if it is missing."""
+    return sorted(filter(_is_audio, folder.iterdir())) if folder.is_dir() else []
+
+
+def _is_audio(path: Path) -> bool:
+    hidden = path.name.startswith(".")  # macOS leaves ._NAME.wav files, which are no audio
+    return path.suffix.lower() in AUDIO_SUFFIXES and not hidden and not path.is_dir()

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 
-from flowasd.data.dcase import Clip
+from flowasd.data.clips import Clip
 from flowasd.errors import UserError
 
 

@@ -13,23 +13,23 @@ LOG_SCALE_BOUND = 3.0
 
 
 class ConditionalGaussian(nnx.Module):
-    """Independent Gaussians, one per mel row and channel, the same at every time.
+    """Independent Gaussians, one per band and channel, the same at every time.
 
     Mean and log-scale are linear in the embedding of the machine ID and start at 0.
     """
 
-    def __init__(self, mel: int, channels: int, embed: int):
-        self.weight = nnx.Param(jnp.zeros((embed, 2, mel, channels)))
-        self.bias = nnx.Param(jnp.zeros((2, mel, channels)))
+    def __init__(self, band: int, channels: int, embed: int):
+        self.weight = nnx.Param(jnp.zeros((embed, 2, band, channels)))
+        self.bias = nnx.Param(jnp.zeros((2, band, channels)))
 
     def _mean_and_log_scale(
         self, condition: Float[Array, "batch embed"]
-    ) -> tuple[Float[Array, "batch 1 mel channel"], Float[Array, "batch 1 mel channel"]]:
+    ) -> tuple[Float[Array, "batch 1 band channel"], Float[Array, "batch 1 band channel"]]:
         both = jnp.tensordot(condition, self.weight[...], 1) + self.bias[...]
         return both[:, None, 0], bounded(both[:, None, 1], LOG_SCALE_BOUND)
 
     def log_prob(
-        self, z: Float[Array, "batch time mel channel"], condition: Float[Array, "batch embed"]
+        self, z: Float[Array, "batch time band channel"], condition: Float[Array, "batch embed"]
     ) -> Float[Array, "batch time"]:
         """Log-density of every frame in nats."""
         mean, log_scale = self._mean_and_log_scale(condition)
@@ -39,9 +39,9 @@ class ConditionalGaussian(nnx.Module):
 
     def sample(
         self, key: PRNGKeyArray, time: int, condition: Float[Array, "batch embed"]
-    ) -> Float[Array, "batch time mel channel"]:
+    ) -> Float[Array, "batch time band channel"]:
         """Draws `time` frames for every row of the condition."""
         mean, log_scale = self._mean_and_log_scale(condition)
-        batch, _, mel, channel = mean.shape
-        noise = jax.random.normal(key, (batch, time, mel, channel))
+        batch, _, band, channel = mean.shape
+        noise = jax.random.normal(key, (batch, time, band, channel))
         return mean + jnp.exp(log_scale) * noise

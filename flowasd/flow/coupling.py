@@ -5,6 +5,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, ArrayLike, Float
 
+from flowasd.flow.bijection import Bijection, LevelConfig, Site
+
 LOG_SCALE_BOUND = 2.0
 
 
@@ -14,19 +16,21 @@ def bounded(x: Float[Array, "*shape"], bound: float) -> Float[Array, "*shape"]:
 
 
 def shifted(
-    x: Float[Array, "batch time mel channel"], time: int, mel: int
-) -> Float[Array, "batch time mel channel"]:
-    """`x` as seen from `(time, mel)` positions further on, with zeros beyond its edges."""
-    padding = [(0, 0), *((abs(by), abs(by)) for by in (time, mel)), (0, 0)]
-    _, n_time, n_mel, _ = x.shape
-    first_time, first_mel = abs(time) + time, abs(mel) + mel
-    return jnp.pad(x, padding)[:, first_time : first_time + n_time, first_mel : first_mel + n_mel]
+    x: Float[Array, "batch time band channel"], time: int, band: int
+) -> Float[Array, "batch time band channel"]:
+    """`x` as seen from `(time, band)` positions further on, with zeros beyond its edges."""
+    padding = [(0, 0), *((abs(by), abs(by)) for by in (time, band)), (0, 0)]
+    _, n_time, n_band, _ = x.shape
+    first_time, first_band = abs(time) + time, abs(band) + band
+    return jnp.pad(x, padding)[
+        :, first_time : first_time + n_time, first_band : first_band + n_band
+    ]
 
 
 @jax.custom_vjp
 def product(
-    x: Float[Array, "batch time mel channel"], weight: Float[Array, "channel out"]
-) -> Float[Array, "batch time mel out"]:
+    x: Float[Array, "batch time band channel"], weight: Float[Array, "channel out"]
+) -> Float[Array, "batch time band out"]:
     """`x @ weight`, with the weight's gradient as one plain product.
 
     JAX's own rule makes it the transpose of a product, which XLA on CPUs turns into copies and a
@@ -51,12 +55,12 @@ product.defvjp(_product_forward, _product_backward)
 class CouplingNet(nnx.Module):
     """Convolution, pointwise layer, convolution, with a bias from the condition in the first two.
 
-    Convolutions are matrix products, because XLA's own are slow on CPUs: the first gathers the
-    shifted inputs and multiplies, the last multiplies and adds the shifted products. The bias is
-    one per mel row: unlike an image, a spectrogram is not the same at every height. The last
-    layer starts at 0, so that the coupling starts as the identity; what the condition adds starts
-    at 0 too, and `embed=0` leaves the condition out. All of it is computed in `dtype` (none:
-    that of the input), but for the sum that it returns.
+    The convolutions are matrix products, because XLA's own are slow on CPUs. The first one gathers
+    shifted inputs and multiplies; the last one multiplies and adds shifted products. Each band has
+    a bias of its own, since a spectrogram, unlike an image, differs from band to band. The last
+    layer starts at 0, so the coupling starts as the identity. The condition's weights start at 0
+    too; with `embed=0` there is no condition. Everything is computed in `dtype` except the sum that
+    is returned.
     """
 
     def __init__(
@@ -64,11 +68,11 @@ class CouplingNet(nnx.Module):
         inputs: int,
         outputs: int,
         *,
-        mel: int,
+        band: int,
         width: int,
         kernel: tuple[int, int],
         embed: int,
-        dtype: str | None,
+        dtype: str,
         rngs: nnx.Rngs,
     ):
         self.kernel = kernel
@@ -76,22 +80,22 @@ class CouplingNet(nnx.Module):
         taps = len(self._offsets())
         he = nnx.initializers.he_normal()
         self.gather = nnx.Param(he(rngs.params(), (taps * inputs, width)))
-        self.gather_bias = nnx.Param(jnp.zeros((mel, width)))
+        self.gather_bias = nnx.Param(jnp.zeros((band, width)))
         self.gather_condition = nnx.Param(jnp.zeros((embed, width))) if embed else None
         self.middle = nnx.Param(he(rngs.params(), (width, width)))
-        self.middle_bias = nnx.Param(jnp.zeros((mel, width)))
+        self.middle_bias = nnx.Param(jnp.zeros((band, width)))
         self.middle_condition = nnx.Param(jnp.zeros((embed, width))) if embed else None
         self.scatter = nnx.Param(jnp.zeros((width, taps * outputs)))
-        self.scatter_bias = nnx.Param(jnp.zeros((mel, outputs)))
+        self.scatter_bias = nnx.Param(jnp.zeros((band, outputs)))
 
     def _offsets(self) -> list[tuple[int, int]]:
-        """Where each tap of the centred kernel looks, as (time, mel)."""
-        time, mel = self.kernel
-        return [(i - time // 2, j - mel // 2) for i in range(time) for j in range(mel)]
+        """Where each tap of the centred kernel looks, as (time, band)."""
+        time, band = self.kernel
+        return [(i - time // 2, j - band // 2) for i in range(time) for j in range(band)]
 
     def __call__(
-        self, x: Float[Array, "batch time mel channel"], condition: Float[Array, "batch embed"]
-    ) -> Float[Array, "batch time mel out"]:
+        self, x: Float[Array, "batch time band channel"], condition: Float[Array, "batch embed"]
+    ) -> Float[Array, "batch time band out"]:
         """Returns the network's output at every position."""
 
         def cast(array: ArrayLike) -> Array:
@@ -112,33 +116,23 @@ class CouplingNet(nnx.Module):
         return sum(moved, start=self.scatter_bias[...])
 
 
-class ConditionalCoupling(nnx.Module):
+class ConditionalCoupling(Bijection):
     """Affine coupling (RealNVP, equations 7 and 8) whose network also sees the machine ID.
 
-    The first half of the channels passes unchanged and sets shift and log-scale of the second;
-    the log-scale is bounded, since a free exponential is the usual source of NaN.
+    The first half of the channels passes unchanged and sets shift and log-scale of the second
+    half. The log-scale is bounded, since a free exponential is the usual source of NaN.
     """
 
-    def __init__(
-        self,
-        channels: int,
-        *,
-        mel: int,
-        width: int,
-        kernel: tuple[int, int],
-        embed: int,
-        dtype: str | None = None,
-        rngs: nnx.Rngs,
-    ):
-        kept = channels // 2
+    def __init__(self, site: Site, level: LevelConfig, rngs: nnx.Rngs):
+        kept = site.channels // 2
         self.net = CouplingNet(
             kept,
-            2 * (channels - kept),
-            mel=mel,
-            width=width,
-            kernel=kernel,
-            embed=embed,
-            dtype=dtype,
+            2 * (site.channels - kept),
+            band=site.band,
+            width=level.width,
+            kernel=level.kernel,
+            embed=site.embed,
+            dtype=site.dtype,
             rngs=rngs,
         )
 
@@ -148,16 +142,23 @@ class ConditionalCoupling(nnx.Module):
         return kept, moved, bounded(log_scale, LOG_SCALE_BOUND), shift
 
     def forward(
-        self, x: Float[Array, "batch time mel channel"], condition: Float[Array, "batch embed"]
-    ) -> tuple[Float[Array, "batch time mel channel"], Float[Array, "batch time"]]:
+        self, x: Float[Array, "batch time band channel"], condition: Float[Array, "batch embed"]
+    ) -> tuple[Float[Array, "batch time band channel"], Float[Array, "batch time"]]:
         """Returns `y` and the log-determinant of every frame."""
         kept, moved, log_scale, shift = self._split(x, condition)
         y = jnp.concatenate([kept, moved * jnp.exp(log_scale) + shift], -1)
         return y, log_scale.sum((2, 3))
 
     def inverse(
-        self, y: Float[Array, "batch time mel channel"], condition: Float[Array, "batch embed"]
-    ) -> Float[Array, "batch time mel channel"]:
+        self, y: Float[Array, "batch time band channel"], condition: Float[Array, "batch embed"]
+    ) -> Float[Array, "batch time band channel"]:
         """Returns the `x` that `forward` maps to `y`."""
         kept, moved, log_scale, shift = self._split(y, condition)
         return jnp.concatenate([kept, (moved - shift) * jnp.exp(-log_scale)], -1)
+
+    @classmethod
+    def flops(cls, site: Site, level: LevelConfig) -> int:
+        """Returns the operations of the network's three products for one position."""
+        kept, taps = site.channels // 2, level.kernel[0] * level.kernel[1]
+        outputs = 2 * (site.channels - kept)
+        return 2 * (taps * kept * level.width + level.width**2 + level.width * taps * outputs)

@@ -1,0 +1,138 @@
+"""The built-in corpus: simulated slide rails in a simulated factory, in DCASE's layout.
+
+It stands in for recordings in tests and trials. Machines (`slide_rail.py`) differ by ID, recordings
+differ from one another, anomalies are faults of several causes and graded severity, and factory
+noise covers all of it, so that the corpus is neither trivial nor hopeless.
+"""
+
+import csv
+import tempfile
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from jaxtyping import Float
+
+from flowasd.data.simulated.slide_rail import (
+    CAUSES,
+    FREQUENCY,
+    N_SAMPLES,
+    RAILS,
+    SAMPLE_RATE,
+    TIME,
+    damage,
+    harmonic_sum,
+    rail_sound,
+    vary,
+    wander,
+)
+
+VERSION = 1  # of the simulation: raise it with every change that changes a sample
+_FANS = (187.0, 263.0, 412.0)  # Hz
+_RMS = 0.01  # of the factory's noise: MIMII's slide rails are recorded at about -40 dB
+
+
+def simulate_clip(
+    machine_id: str, rng: np.random.Generator, fault: str | None = None, severity: float = 0.0
+) -> Float[np.ndarray, " samples"]:
+    """Simulates ten seconds of a slide rail at 16 kHz.
+
+    Args:
+        machine_id: One of `RAILS`.
+        rng: Everything random is drawn from it.
+        fault: Its cause, one of `CAUSES`, or None for a healthy machine.
+        severity: Of the fault, from 0 to 1.
+
+    Returns:
+        float32 samples in [-1, 1].
+    """
+    rail = vary(RAILS[machine_id], rng)
+    if fault is not None:
+        rail = damage(rail, fault, severity, place=rng.uniform(0.2, 0.8))
+    machine = rng.lognormal(sigma=0.15) * rail_sound(rail, rng)
+    microphone = (FREQUENCY / 150) ** rng.normal(0, 0.1)
+    spectrum = microphone * np.fft.rfft(machine + _factory(rng))
+    sound = _RMS * rng.lognormal(sigma=0.05) * np.fft.irfft(spectrum, N_SAMPLES)
+    return np.clip(sound, -1, 1)
+
+
+def simulated_corpus(cache_dir: Path, seed: int, n_train: int, n_test: int) -> Path:
+    """Writes the corpus, once, as DCASE lays its own out.
+
+    Args:
+        cache_dir: Where corpora are kept, each in a folder named after its settings.
+        seed: Another seed gives other clips of the same machines.
+        n_train: Normal training clips per machine ID.
+        n_test: Normal and also anomalous test clips per machine ID.
+
+    Returns:
+        The folder that holds `slider/{train,test}/*.flac`, and `slider/faults.csv`
+        (file, cause, severity) with what is wrong in each anomalous clip.
+    """
+    root = cache_dir / f"slide_rail_v{VERSION}_seed{seed}_train{n_train}_test{n_test}"
+    if root.is_dir():
+        return root
+    cache_dir.mkdir(parents=True, exist_ok=True)
+    # Renamed into place when complete, so that no interrupted run leaves half a corpus.
+    with tempfile.TemporaryDirectory(prefix="unfinished-", dir=cache_dir) as scratch:
+        complete = Path(scratch, "corpus")
+        _write_corpus(complete / "slider", seed, n_train, n_test)
+        try:
+            complete.rename(root)
+        except OSError:
+            if not root.is_dir():  # else another process was first, with the same clips
+                raise
+    return root
+
+
+def _write_corpus(folder: Path, seed: int, n_train: int, n_test: int) -> None:
+    faults: list[tuple[str, str, str | float]] = [("file", "cause", "severity")]
+    parts = [("train", "normal", n_train), ("test", "normal", n_test), ("test", "anomaly", n_test)]
+    for stream, (part, state, count) in enumerate(parts):
+        (folder / part).mkdir(parents=True, exist_ok=True)
+        for machine_id, number in product(RAILS, range(count)):
+            # Streams of their own, so that a larger corpus begins with a smaller one's clips.
+            rng = np.random.default_rng([seed, stream, int(machine_id[-2:]), number])
+            path = folder / part / f"{state}_{machine_id}_{number:08d}.flac"
+            fault = (None, 0.0)
+            if state == "anomaly":
+                fault = (CAUSES[number % len(CAUSES)], round(rng.uniform(0.3, 1.0), 3))
+                faults.append((path.name, *fault))
+            soundfile.write(path, simulate_clip(machine_id, rng, *fault), SAMPLE_RATE, "PCM_16")
+    with (folder / "faults.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(faults)
+
+
+def _factory(rng: np.random.Generator) -> Float[np.ndarray, " samples"]:
+    """Other machines: falling noise, often with a hum of many lines, and now and then an event."""
+    fall = (1 + FREQUENCY / 150) ** -rng.normal(1.1, 0.1)
+    noise = np.fft.rfft(rng.standard_normal(N_SAMPLES, dtype=np.float32))
+    sound = np.fft.irfft(fall * noise, N_SAMPLES)
+    sound = sound / sound.std()
+    if rng.uniform() < 0.6:
+        sound += _hum(rng)
+    for _ in range(rng.poisson(1.5)):
+        event = _event(rng)
+        rest = sound[rng.integers(N_SAMPLES) :]
+        rest[: len(event)] += event[: len(rest)]
+    return sound
+
+
+def _hum(rng: np.random.Generator) -> Float[np.ndarray, " samples"]:
+    """One of the factory's fans: lines at the multiples of its pitch, which wavers a little."""
+    pitch = rng.choice(_FANS) * rng.normal(1, 0.002)
+    cycles = pitch * TIME + 0.3 * np.cumsum(wander(rng, 1.0)) / SAMPLE_RATE
+    level = 0.3 * rng.lognormal(sigma=0.3)
+    return harmonic_sum(cycles, level / np.arange(1, 13))
+
+
+def _event(rng: np.random.Generator) -> Float[np.ndarray, " samples"]:
+    """A beep, or a clang of struck metal."""
+    if rng.uniform() < 0.3:
+        beep = TIME[: int(rng.uniform(0.2, 0.8) * SAMPLE_RATE)]
+        return 0.1 * np.sin(2 * np.pi * 6400 * beep)
+    decay = rng.uniform(0.03, 0.2)
+    clang = TIME[: int(6 * decay * SAMPLE_RATE)]
+    ring = np.sin(2 * np.pi * rng.uniform(300, 4000, size=(4, 1)) * clang).sum(axis=0)
+    return 0.4 * rng.lognormal(sigma=0.5) * ring * np.exp(-clang / decay)

@@ -1,0 +1,200 @@
+"""Knowing without labels: how well a detector tells what is not normal from held-out normal clips.
+
+Stand-ins for the anomalies that nobody has recorded: faults put into the held-out clips, and other
+machines' clips blended into them, louder or softer. Test clips are not looked at.
+"""
+
+import csv
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import product
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import soxr
+from jaxtyping import Float
+from tqdm import tqdm
+
+from flowasd.config import RunConfig
+from flowasd.data.audio import read_audio
+from flowasd.data.source import open_source
+from flowasd.detector import Detector
+from flowasd.evaluation import metrics
+from flowasd.evaluation.faults import FAULTS, SAMPLE_RATE
+from flowasd.features.cache import compute_bands, source_features
+from flowasd.files import write_csv
+from flowasd.run.records import damaged
+from flowasd.run.splits import open_recorded, refuse_seen
+from flowasd.scoring.rules import RULES
+from flowasd.scoring.tied_gaussian import PerClip
+
+SEVERITIES = (0.2, 0.6, 1.0)
+BLEND = "blend"  # stand-in: a share of another ID's clip, and all of it louder or softer
+BLENDED_WITH = 3  # other IDs, where there are more
+SEED = 0  # of the faults: every detector is assessed on the same ones
+
+
+class Recording(NamedTuple):
+    """A recording, and the ID that it is scored under."""
+
+    samples: Float[np.ndarray, " samples"]
+    machine_id: str
+
+
+class Estimate(NamedTuple):
+    """AUC and pAUC, averaged over the machine IDs, of one rule on one stand-in."""
+
+    stand_in: str
+    severity: float
+    rule: str
+    auc: float
+    pauc: float
+
+
+def assess(workdir: Path, detector: Detector) -> list[Estimate]:
+    """Scores held-out normal clips as they are, and with every stand-in at every severity.
+
+    The clips are those of the validation split. An ID without a validation clip has no part in the
+    averages; where there is one ID, there is nothing to blend.
+
+    Args:
+        workdir: Folder of the run.
+        detector: The detector, whose config tells where the recordings are.
+
+    Raises:
+        UserError: If the recordings cannot be read any more, or held-out clips were trained on.
+    """
+    config = detector.config
+    if config.data.root == detector.trained_root:
+        source, features = open_recorded(workdir, config)
+    else:
+        source = open_source(config.data, config.seed)
+        features = source_features(source, config.frontend, config.data.cache_folder)
+    clips = source.splits["validation"]
+    refuse_seen(workdir, clips, features["validation"].recordings, ["train"])
+    normal = [Recording(read_audio(clip.path, SAMPLE_RATE), clip.machine_id) for clip in clips]
+    stand_ins = [*FAULTS, BLEND] if len({r.machine_id for r in normal}) > 1 else [*FAULTS]
+    ids, scores = _scores(detector, normal)
+    estimates = []
+    for stand_in, severity in tqdm(
+        list(product(stand_ins, SEVERITIES)), desc="assess", disable=None
+    ):
+        other = (
+            faulty(blended(normal, severity), "loudness", severity)
+            if stand_in == BLEND
+            else faulty(normal, stand_in, severity)
+        )
+        other_ids, others = _scores(detector, other)
+        labels = [0] * len(ids) + [1] * len(other_ids)
+        for rule in RULES:
+            both = np.concatenate([scores[rule], others[rule]])
+            rows = metrics.per_machine([*ids, *other_ids], labels, both)
+            mean = metrics.average(rows)
+            estimates.append(Estimate(stand_in, severity, rule, mean.auc, mean.pauc))
+    return estimates
+
+
+def faulty(normal: Iterable[Recording], fault: str, severity: float) -> Iterator[Recording]:
+    """The recordings with a fault in each."""
+    rng = np.random.default_rng(SEED)
+    for samples, machine_id in normal:
+        yield Recording(FAULTS[fault](samples, severity, rng), machine_id)
+
+
+def blended(normal: Sequence[Recording], severity: float) -> Iterator[Recording]:
+    """Every recording with a clip of other IDs, of whose power it has a share, one at a time.
+
+    At severity 1 only the other machine is heard, under this one's ID.
+    """
+    clips: dict[str, list[Float[np.ndarray, " _"]]] = {}
+    for samples, machine_id in normal:
+        clips.setdefault(machine_id, []).append(samples)
+    for i, (samples, machine_id) in enumerate(normal):
+        others = sorted(clips.keys() - {machine_id})
+        some = {others[(i + k) % len(others)] for k in range(min(BLENDED_WITH, len(others)))}
+        for other in sorted(some):
+            theirs = np.resize(clips[other][i % len(clips[other])], len(samples))
+            both = math.sqrt(1 - severity) * samples + math.sqrt(severity) * theirs
+            yield Recording(both, machine_id)
+
+
+def _scores(
+    detector: Detector, recordings: Iterable[Recording]
+) -> tuple[list[str], dict[str, PerClip]]:
+    """IDs of recordings, and their scores by every rule; only the log-mels stay in memory."""
+    frontend, ids, heard = detector.frontend, [], []
+    for samples, machine_id in recordings:
+        if frontend.sample_rate != SAMPLE_RATE:
+            samples = soxr.resample(samples, SAMPLE_RATE, frontend.sample_rate)
+        heard += compute_bands([samples], frontend, rows=1)
+        ids.append(machine_id)
+    rows = detector.clip_scores(detector.clips(heard, ids))
+    return ids, {rule: np.array([row[rule] for row in rows]) for rule in RULES}
+
+
+def proxy_auc(estimates: Sequence[Estimate]) -> dict[str, float]:
+    """The figure to compare rules and runs by, of every rule.
+
+    It is the mean AUC over the severities of the blend, which ranks detectors most as real
+    anomalies do (experiments/assess); where there is one machine ID, over those of all faults.
+    """
+    trusted = [BLEND] if any(e.stand_in == BLEND for e in estimates) else [*FAULTS]
+    return {
+        rule: float(np.mean([e.auc for e in estimates if e.rule == rule and e.stand_in in trusted]))
+        for rule in dict.fromkeys(e.rule for e in estimates)
+    }
+
+
+def assess_to_csv(workdir: Path, folder: Path, config: RunConfig | None = None) -> str:
+    """Assesses the detector of a run and writes results/assess.csv into `folder`.
+
+    Returns:
+        What to tell the user.
+    """
+    detector = Detector.load(workdir, config)
+    estimates = assess(workdir, detector)
+    (folder / "results").mkdir(parents=True, exist_ok=True)
+    path = folder / "results" / "assess.csv"
+    write_csv(path, [Estimate._fields, *estimates])
+    heading = f"Stand-ins for anomalies among held-out normal clips, {detector.kind} recordings"
+    table = describe(estimates, detector.config.score.rule)
+    return f"{heading}\n{table}\nAll rules: {path}"
+
+
+def read_estimates(path: Path) -> list[Estimate]:
+    """Reads what `assess_to_csv` wrote; returns nothing if there is no such file.
+
+    Rules that this version does not have are left out; rules that it has and the file has not are
+    no reason to refuse it.
+
+    Raises:
+        UserError: If the file is damaged.
+    """
+    if not path.exists():
+        return []
+    remedy = "run --mode=assess again"
+    try:
+        header, *rows = csv.reader(path.read_text().splitlines())
+        estimates = [
+            Estimate(stand_in, float(severity), rule, float(auc), float(pauc))
+            for stand_in, severity, rule, auc, pauc in rows
+        ]
+    except (csv.Error, ValueError) as error:
+        raise damaged(path, error, remedy) from error
+    if header != [*Estimate._fields]:
+        raise damaged(path, "other columns", remedy)
+    return [estimate for estimate in estimates if estimate.rule in RULES]
+
+
+def describe(estimates: Sequence[Estimate], rule: str) -> str:
+    """A table of the AUC by one rule, in percent: a line a stand-in, a column a severity."""
+    lines = [f"{'AUC by ' + rule:16}" + "".join(f"{s:7.1f}" for s in SEVERITIES)]
+    for stand_in in dict.fromkeys(e.stand_in for e in estimates):
+        own = {
+            e.severity: 100 * e.auc for e in estimates if (e.stand_in, e.rule) == (stand_in, rule)
+        }
+        cells = (f"{own[s]:7.1f}" if s in own else 7 * " " for s in SEVERITIES)
+        lines.append(f"{stand_in:16}" + "".join(cells))
+    means = ", ".join(f"{r} {100 * mean:.1f}" for r, mean in proxy_auc(estimates).items())
+    return "\n".join([*lines, f"AUC on stand-ins, by rule: {means}"])

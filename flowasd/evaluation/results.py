@@ -1,0 +1,105 @@
+"""Every table that flowasd writes: the results of a run, and the scores of single files.
+
+To add an output format of `--mode=score`, write a function like `write_jsonl_rows` and add a line
+to `FORMATS`.
+"""
+
+import csv
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TextIO
+
+from flowasd.errors import UserError
+from flowasd.evaluation.evaluate import Evaluation
+from flowasd.files import write_csv
+from flowasd.run.records import write_record
+from flowasd.scoring.rules import RULES
+
+FILE_COLUMNS = ("path", "machine_id", "score")  # of `--mode=score`
+
+WriteRow = Callable[[Sequence[object]], object]
+
+
+def write_csv_rows(stream: TextIO, columns: Sequence[str]) -> WriteRow:
+    """Writes a CSV header and returns what writes a row."""
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(columns)
+    return writer.writerow
+
+
+def write_jsonl_rows(stream: TextIO, columns: Sequence[str]) -> WriteRow:
+    """Returns what writes a row as a JSON object on a line of its own."""
+
+    def write(row: Sequence[object]) -> None:
+        plain = [value if isinstance(value, int | float | str) else str(value) for value in row]
+        stream.write(json.dumps(dict(zip(columns, plain, strict=True))) + "\n")
+
+    return write
+
+
+# By the suffix of `--output`; each takes a stream and the columns, and returns what writes a row.
+FORMATS: dict[str, Callable[[TextIO, Sequence[str]], WriteRow]] = {
+    ".csv": write_csv_rows,
+    ".jsonl": write_jsonl_rows,
+}
+
+
+def format_of(output: str | None) -> Callable[[TextIO, Sequence[str]], WriteRow]:
+    """Returns the format of a file by its suffix; standard output is CSV.
+
+    Raises:
+        UserError: If no format has the suffix.
+    """
+    suffix = Path(output).suffix.lower() if output is not None else ".csv"
+    if suffix not in FORMATS:
+        raise UserError(f"{output}: the suffix is none of {', '.join(FORMATS)}; name another file")
+    return FORMATS[suffix]
+
+
+def write_results(folder: Path, evaluation: Evaluation) -> None:
+    """Writes `results/`: the evaluator's CSVs, all scores, and the summary."""
+    results = folder / "results"
+    results.mkdir(parents=True, exist_ok=True)
+    for stale in results.glob("anomaly_score_*.csv"):  # the evaluator counts these files
+        stale.unlink()
+    clips, rule, machine_type = (
+        evaluation.clips,
+        evaluation.rule,
+        evaluation.summary["machine_type"],
+    )
+    for machine_id in sorted({clip.machine_id for clip in clips}):
+        rows = [(c.name, c.scores[rule]) for c in clips if c.machine_id == machine_id]
+        write_csv(results / f"anomaly_score_{machine_type}_{machine_id}.csv", rows)
+    write_csv(results / "scores.csv", _score_rows(evaluation))
+    write_csv(results / "result.csv", _metric_rows(evaluation))
+    write_record(results / "summary.json", evaluation.summary)
+
+
+def _score_rows(evaluation: Evaluation) -> list[tuple[object, ...]]:
+    """A row for each clip; the label is empty where it is unknown."""
+    header = ("path", "machine_id", "label", "score", *RULES, "data")
+    rows = [
+        (
+            path,
+            c.machine_id,
+            "" if c.label is None else c.label,
+            c.scores[evaluation.rule],
+            *(c.scores[rule] for rule in RULES),
+            evaluation.kind,
+        )
+        for path, c in zip(evaluation.paths, evaluation.clips, strict=True)
+    ]
+    return [header, *rows]
+
+
+def _metric_rows(evaluation: Evaluation) -> list[tuple[object, ...]]:
+    """The rows of result.csv as the DCASE evaluator writes them; simulated data are marked."""
+    summary = evaluation.summary
+    table = [
+        (machine_id.removeprefix("id_"), row["auc"], row["pauc"])
+        for machine_id, row in summary["metrics"].get(evaluation.rule, {}).items()
+    ]
+    machine_type = summary["machine_type"]
+    heading = (machine_type, "SIMULATED") if evaluation.kind == "SIMULATED" else (machine_type,)
+    return [heading, ("id", "AUC", "pAUC"), *table]

@@ -1,0 +1,120 @@
+"""Waveform to standardised spectrogram bands: pure functions of arrays, and their registry.
+
+To add a front-end, write a function like `log_mel` and add a line to `FRONTENDS`.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from flowasd.settings import key
+
+POWER_FLOOR = 1e-10  # -100 dB, librosa's `amin`
+STD_FLOOR = 0.1  # dB; a silent band has no spread of its own
+
+# Takes the samples of one clip and its `FrontendConfig`, returns the bands in dB.
+Frontend = Callable[..., Float[Array, "time band"]]
+
+FRONTENDS: dict[str, Frontend] = {}
+
+
+@dataclass(frozen=True)
+class FrontendConfig:
+    """The front-end, which turns a waveform into bands; hashable, so that `jit` can key on it."""
+
+    name: str = key("log_mel", "front-end", choices=FRONTENDS)
+    sample_rate: int = key(16000, "rate that recordings are resampled to", unit="Hz", minimum=1)
+    n_fft: int = key(16384, "window and FFT", unit="samples", minimum=1)
+    hop_length: int = key(4096, "distance of frames", unit="samples", minimum=1)
+    n_bands: int = key(128, "number of bands", minimum=1)
+
+    def n_frames(self, n_samples: int) -> int:
+        """Number of frames of a clip of `n_samples`, the first centred on its first sample."""
+        return 1 + n_samples // self.hop_length
+
+
+class Standardisation(NamedTuple):
+    """Mean and standard deviation of every band over the training clips, in dB."""
+
+    mean: Float[np.ndarray, " band"]
+    std: Float[np.ndarray, " band"]
+
+
+def hz_to_mel(hz: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """Slaney's mel scale (Auditory Toolbox, 1998): linear below 1 kHz, logarithmic above."""
+    linear = hz * 3 / 200
+    return np.where(hz < 1000, linear, 15 + 27 * np.log(np.maximum(hz, 1000) / 1000) / np.log(6.4))
+
+
+def mel_to_hz(mel: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """Inverse of `hz_to_mel`."""
+    return np.where(mel < 15, mel * 200 / 3, 1000 * 6.4 ** ((np.maximum(mel, 15) - 15) / 27))
+
+
+def mel_filterbank(frontend: FrontendConfig) -> Float[np.ndarray, "frequency band"]:
+    """Triangular filters of unit area (Slaney's normalisation), as float32."""
+    nyquist = frontend.sample_rate / 2
+    frequency = np.linspace(0, nyquist, frontend.n_fft // 2 + 1)
+    top = hz_to_mel(np.array([nyquist]))[0]
+    edge = mel_to_hz(np.linspace(0, top, frontend.n_bands + 2))
+    rising = (frequency[:, None] - edge[:-2]) / np.diff(edge)[:-1]
+    falling = (edge[2:] - frequency[:, None]) / np.diff(edge)[1:]
+    triangle = np.maximum(0, np.minimum(rising, falling))
+    return (triangle * 2 / (edge[2:] - edge[:-2])).astype(np.float32)
+
+
+def log_mel(
+    samples: Float[Array, " samples"], frontend: FrontendConfig
+) -> Float[Array, "time band"]:
+    """Log-mel power spectrogram of one clip in dB, as `librosa.feature.melspectrogram` defines it.
+
+    Frames are centred, the signal is padded with zeros, the window is a periodic Hann window.
+    Power below `POWER_FLOOR` counts as the floor.
+    """
+    n_fft, hop = frontend.n_fft, frontend.hop_length
+    window = jnp.asarray(np.hanning(n_fft + 1)[:-1], jnp.float32)
+    padded = jnp.pad(samples, n_fft // 2)
+    start = hop * jnp.arange(frontend.n_frames(samples.shape[0]))
+    frames = jax.vmap(lambda first: jax.lax.dynamic_slice(padded, (first,), (n_fft,)))(start)
+    spectrum = jnp.fft.rfft(frames * window)
+    power = spectrum.real**2 + spectrum.imag**2
+    mel = jnp.dot(power, mel_filterbank(frontend), precision=jax.lax.Precision.HIGHEST)
+    return 10 * jnp.log10(jnp.maximum(mel, POWER_FLOOR))
+
+
+FRONTENDS["log_mel"] = log_mel
+
+
+@partial(jax.jit, static_argnames="frontend")
+def bands(
+    samples: Float[Array, "clip samples"], frontend: FrontendConfig
+) -> Float[Array, "clip time band"]:
+    """Returns the bands of clips of one length, in dB, by the configured front-end."""
+    return jax.vmap(lambda clip: FRONTENDS[frontend.name](clip, frontend))(samples)
+
+
+def fit_standardisation(clips: Iterable[Float[np.ndarray, "_ band"]]) -> Standardisation:
+    """Statistics of every band over the frames of all training clips, a clip at a time."""
+    count, total, squares = 0, np.zeros(1), np.zeros(1)
+    for clip in clips:
+        precise = clip.astype(np.float64)
+        count += len(clip)
+        total = total + precise.sum(0)
+        squares = squares + (precise**2).sum(0)
+    mean = total / count
+    # The floor also takes what rounding leaves of a variance of 0.
+    std = np.sqrt(np.maximum(squares / count - mean**2, STD_FLOOR**2))
+    return Standardisation(mean.astype(np.float32), std.astype(np.float32))
+
+
+def standardise(
+    frames: Float[np.ndarray, "*batch frame band"], statistics: Standardisation
+) -> Float[np.ndarray, "*batch frame band"]:
+    """Frames with mean 0 and standard deviation 1 in every band."""
+    return (frames - statistics.mean) / statistics.std

@@ -1,0 +1,124 @@
+"""The one door for what may be judged: splits.json, and the checks of every mode against it.
+
+splits.json records the digest of every recording that a run uses. A recording is therefore
+recognised wherever it lies and whatever its name, as WAV or as FLAC.
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from pathlib import Path
+
+from flowasd.config import RunConfig
+from flowasd.data.clips import Clip
+from flowasd.data.source import Source, open_source
+from flowasd.errors import UserError
+from flowasd.features.cache import Features, source_features
+from flowasd.run.records import damaged, read_record, write_record
+from flowasd.run.workdir import REPEAT, has_checkpoint
+
+# Digest of the recording → the file's name, of every split.
+Splits = dict[str, dict[str, str]]
+
+
+def splits_of(source: Source, features: Mapping[str, Features]) -> Splits:
+    """Returns which recording went to which split.
+
+    Raises:
+        UserError: If a recording is in two splits.
+    """
+    splits = {
+        split: {
+            digest: f"{clip.path.parent.name}/{clip.name}"
+            for clip, digest in zip(clips, features[split].recordings, strict=True)
+        }
+        for split, clips in source.splits.items()
+    }
+    for one, other in combinations(splits, 2):
+        for digest in splits[one].keys() & splits[other].keys():
+            raise UserError(
+                f"{splits[one][digest]} ({one}) and {splits[other][digest]} ({other}) are the same "
+                "recording; remove one of them"
+            )
+    return splits
+
+
+def record_splits(workdir: Path, source: Source, features: Mapping[str, Features]) -> None:
+    """Writes splits.json.
+
+    Raises:
+        UserError: If a recording is in two splits, or training goes on in this folder with other
+            recordings than it began with.
+    """
+    splits = splits_of(source, features)
+    if has_checkpoint(workdir):
+        check_splits(workdir, splits)
+    write_record(workdir / "splits.json", {"data": source.kind, "splits": splits})
+
+
+def read_splits(workdir: Path) -> Splits:
+    """Reads what `record_splits` wrote.
+
+    Raises:
+        UserError: If the file is missing, damaged or of another format.
+    """
+    path = workdir / "splits.json"
+    splits = read_record(path, REPEAT).get("splits")
+    if not isinstance(splits, dict) or not all(isinstance(s, dict) for s in splits.values()):
+        raise damaged(path, "no splits in it", REPEAT)
+    return splits
+
+
+def check_splits(workdir: Path, now: Splits) -> None:
+    """Raises a `UserError` if other recordings are there than the run was trained on."""
+    before = read_splits(workdir)
+    for split in ("train", "validation"):
+        was = before.get(split, {})
+        if other := sorted((was | now[split])[digest] for digest in was.keys() ^ now[split].keys()):
+            raise UserError(
+                f"{workdir} was trained on other clips: {len(other)} of the {split} split "
+                f"differ, such as {other[0]}; name another --workdir or restore the clips"
+            )
+
+
+def check_shared(workdir: Path, source: Source, features: Mapping[str, Features]) -> None:
+    """Raises a `UserError` if this is not the folder, or not the clips, of the first process."""
+    if not (workdir / "splits.json").exists():
+        raise UserError(
+            f"{workdir}: this process does not see what the first process of the run wrote here; "
+            "name a --workdir on a file system that all processes share"
+        )
+    check_splits(workdir, splits_of(source, features))
+
+
+def open_recorded(workdir: Path, config: RunConfig) -> tuple[Source, dict[str, Features]]:
+    """Opens the recordings that a run was trained on.
+
+    Raises:
+        UserError: If they cannot be read any more, or are others.
+    """
+    source = open_source(config.data, config.seed)
+    features = source_features(source, config.frontend, config.data.cache_folder)
+    check_splits(workdir, splits_of(source, features))
+    return source, features
+
+
+def refuse_seen(
+    workdir: Path, clips: Sequence[Clip], recordings: Sequence[str], splits: Sequence[str]
+) -> None:
+    """Raises a `UserError` if clips that are to be judged belong to splits that they must not.
+
+    Args:
+        workdir: Folder of the run.
+        clips: The clips.
+        recordings: Digest of every clip's recording.
+        splits: Splits of the run that no clip may be from.
+    """
+    recorded = read_splits(workdir)
+    for split in splits:
+        known = recorded.get(split, {})
+        seen = [clip for clip, digest in zip(clips, recordings, strict=True) if digest in known]
+        if seen:
+            raise UserError(
+                f"{len(seen)} clips belong to the {split} split of the run in {workdir}, such as "
+                f"{seen[0].path}; a clip that the model has seen cannot be judged: remove them"
+            )

@@ -1,0 +1,77 @@
+"""The folder of a run and the config in it: what may change when the run goes on."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from flowasd.config import RunConfig
+from flowasd.errors import UserError
+from flowasd.run.records import read_record, write_record
+from flowasd.settings import build
+
+# Keys that do not change what is trained. The recordings may have moved: their content is checked.
+FREE = ("data.root", "data.cache", "data.bank_gb", "score.", "parallel.")
+REPEAT = "repeat the training command in another --workdir"
+
+
+def open_workdir(workdir: Path, config: RunConfig) -> None:
+    """Makes the folder and records the config, or checks that the run in it has the same one.
+
+    A folder without a checkpoint holds no run yet, and its config is replaced.
+
+    Raises:
+        UserError: If the folder cannot be written, or belongs to a run with another config.
+    """
+    path = workdir / "config.json"
+    if has_checkpoint(workdir) and path.exists():
+        check_same(workdir, read_config(workdir), config)
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        write_record(path, asdict(config))
+    except OSError as error:
+        raise UserError(
+            f"{workdir}: cannot write here ({error.strerror}); name another --workdir"
+        ) from error
+
+
+def read_config(workdir: Path) -> RunConfig:
+    """Reads the config of the last command that trained the run.
+
+    Raises:
+        UserError: If the file is missing, damaged or of another format.
+    """
+    path = workdir / "config.json"
+    return build(RunConfig, read_record(path, REPEAT), str(path))
+
+
+def has_checkpoint(workdir: Path) -> bool:
+    """Whether training has got as far as a checkpoint."""
+    return any(path.name.isdigit() for path in workdir.glob("checkpoints/*"))
+
+
+def check_same(workdir: Path, before: RunConfig, config: RunConfig) -> None:
+    """Raises a `UserError` with the keys in which a run's config and another differ."""
+    was, now = trained_keys(before), trained_keys(config)
+    differing = sorted(key for key in was | now if was.get(key) != now.get(key))
+    if differing:
+        changes = ", ".join(f"{key} ({was.get(key)} → {now.get(key)})" for key in differing)
+        raise UserError(
+            f"{workdir} holds a run with another config; differing keys: {changes}; "
+            "name another --workdir or restore these keys"
+        )
+
+
+def trained_keys(config: RunConfig) -> dict[str, Any]:
+    """Returns every key that changes what is trained, such as `model.levels[0].steps`."""
+    return {key: v for key, v in flat(asdict(config)).items() if not key.startswith(FREE)}
+
+
+def flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Returns nested dictionaries and tuples as one, with keys such as `model.levels[0].steps`."""
+    if isinstance(value, dict):
+        items = [(f"{prefix}.{key}" if prefix else key, item) for key, item in value.items()]
+    elif isinstance(value, list | tuple):
+        items = [(f"{prefix}[{i}]", item) for i, item in enumerate(value)]
+    else:
+        return {prefix: value}
+    return {key: leaf for name, item in items for key, leaf in flat(item, name).items()}

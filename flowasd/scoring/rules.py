@@ -1,0 +1,184 @@
+"""The score rules: every way to make one score of a clip, in one registry.
+
+A rule takes clips and the statistics of normal clips, and returns a score for each clip. The
+larger the score, the more anomalous the clip. To add a rule, write such a function and add a line
+to `RULES`.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy.special import log_ndtr
+
+from flowasd.scoring.frame_nll import MachineNLL
+from flowasd.scoring.tied_gaussian import Machine, PerClip, PerMachine, TiedGaussian
+
+FrameNLL = Float[np.ndarray, " time"]
+
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+TAIL = 0.01  # weight of what orders clips beyond the lowest p-value; see `combined`
+
+
+class Clips(NamedTuple):
+    """Some clips as the rules see them.
+
+    Attributes:
+        log_mels: Spectrogram bands of every clip in dB.
+        nlls: NLL of every frame of every clip under every machine ID, in nats per dimension.
+        machine: Machine index of every clip.
+    """
+
+    log_mels: Sequence[Float[np.ndarray, "_ band"]]
+    nlls: Sequence[MachineNLL]
+    machine: Machine
+
+    def where(self, wanted: Bool[np.ndarray, " clip"]) -> "Clips":
+        """Returns the clips that are wanted."""
+        chosen = np.flatnonzero(wanted).tolist()
+        log_mels, nlls = ([values[i] for i in chosen] for values in (self.log_mels, self.nlls))
+        return Clips(log_mels, nlls, self.machine[chosen])
+
+    def own_nlls(self) -> list[FrameNLL]:
+        """Returns the NLL of every frame of every clip under the clip's own ID."""
+        return [nll[:, m] for nll, m in zip(self.nlls, self.machine, strict=True)]
+
+    def mean_nll(self) -> PerMachine:
+        """Returns the mean NLL of every clip under every ID."""
+        return np.stack([nll.mean(0) for nll in self.nlls])
+
+
+class Normality(NamedTuple):
+    """Statistics of normal clips.
+
+    Attributes:
+        level: Mean frame NLL of every ID's clips.
+        profile: Density of the quantiles over time of a clip's frame NLL.
+        spectrum: Density of the quantiles over time of a clip's bands.
+        location: Where unseen normal clips of every ID lie by each of the `JOINED` rules.
+        spread: How far they scatter.
+        floor: The lowest p-value that the number of normal clips supports.
+    """
+
+    level: Float[np.ndarray, " machine"]
+    profile: TiedGaussian
+    spectrum: TiedGaussian
+    location: Float[np.ndarray, "machine joined"]
+    spread: Float[np.ndarray, "machine joined"]
+    floor: float
+
+
+Rule = Callable[[Clips, Normality], PerClip]
+
+
+def of_frames(statistic: Callable[[FrameNLL], float]) -> Rule:
+    """Makes a rule of a statistic of the frame NLLs under a clip's own ID."""
+
+    def rule(clips: Clips, normality: Normality) -> PerClip:
+        return np.array([float(statistic(nll)) for nll in clips.own_nlls()])
+
+    return rule
+
+
+def top10(nll: FrameNLL) -> float:
+    """Returns the mean of the highest tenth of the frames, of at least one frame."""
+    highest = max(1, round(len(nll) / 10))
+    return np.sort(nll)[-highest:].mean()
+
+
+def typicality(clips: Clips, normality: Normality) -> PerClip:
+    """Mean distance of the frame NLLs from the normal level of the clip's ID."""
+    level = normality.level[clips.machine]
+    return np.array([abs(n - at).mean() for n, at in zip(clips.own_nlls(), level, strict=True)])
+
+
+def profile(clips: Clips, normality: Normality) -> PerClip:
+    """NLL of the quantiles over time of the frame NLL."""
+    return own(normality.profile.nll(profile_features(clips)), clips.machine)
+
+
+def ratio(clips: Clips, normality: Normality) -> PerClip:
+    """Mean NLL under the clip's own ID, less that under the best other ID; 0 with one ID."""
+    nll = clips.mean_nll()
+    return own(nll, clips.machine) - best_other(nll, clips.machine)
+
+
+def spectrum(clips: Clips, normality: Normality) -> PerClip:
+    """NLL of the bands' quantiles, less its mean over all IDs; 0 with one ID.
+
+    It says how far the clip has moved from its own machine towards the other machines.
+    """
+    features = spectrum_features(clips.log_mels)
+    return normality.spectrum.nll_above_mean(features, clips.machine)
+
+
+def combined(clips: Clips, normality: Normality) -> PerClip:
+    """Minus the logarithm of the product of the `JOINED` rules' p-values (Fisher's method).
+
+    Each p-value is that of a normal distribution with the location and the spread of normal
+    clips. No p-value counts as lower than `normality.floor`, so that one rule alone does not
+    outvote the other by a tail that no clip has confirmed. A small term that grows with the
+    logarithm of the distance orders clips beyond the floor (and those that are more normal than
+    the p-value's precision can tell): two clips tie only where both parts tie.
+    """
+    scores = joined(clips, normality)
+    z = (scores - normality.location[clips.machine]) / normality.spread[clips.machine]
+    evidence = np.minimum(-log_ndtr(-z), -math.log(normality.floor))
+    return (evidence + TAIL * np.arcsinh(z)).sum(1)
+
+
+RULES: dict[str, Rule] = {
+    "mean": of_frames(np.mean),
+    "std": of_frames(np.std),
+    "max": of_frames(np.max),
+    "p75": of_frames(partial(np.percentile, q=75)),
+    "top10": of_frames(top10),
+    "typicality": typicality,
+    "profile": profile,
+    "ratio": ratio,
+    "spectrum": spectrum,
+    "combined": combined,
+}
+# `combined` joins how likely the frames are and which machine the clip resembles.
+JOINED: tuple[Rule, ...] = (RULES["mean"], RULES["spectrum"])
+
+
+def joined(clips: Clips, normality: Normality) -> Float[np.ndarray, "clip joined"]:
+    """Returns the scores by the `JOINED` rules."""
+    return np.stack([rule(clips, normality) for rule in JOINED], 1)
+
+
+def clip_scores(clips: Clips, normality: Normality) -> dict[str, PerClip]:
+    """Returns the scores of the clips by every rule."""
+    if not clips.log_mels:
+        return {name: np.zeros(0) for name in RULES}
+    return {name: rule(clips, normality) for name, rule in RULES.items()}
+
+
+def profile_features(clips: Clips) -> Float[np.ndarray, "clip quantile"]:
+    """Returns the quantiles over time of every clip's frame NLL under its own ID."""
+    return np.stack([np.quantile(nll, QUANTILES) for nll in clips.own_nlls()])
+
+
+def spectrum_features(
+    log_mels: Sequence[Float[np.ndarray, "_ band"]],
+) -> Float[np.ndarray, "clip feature"]:
+    """Returns the quantiles over time of every band of every clip, in dB."""
+    return np.stack([np.quantile(log_mel, QUANTILES, axis=0).ravel() for log_mel in log_mels])
+
+
+def own(values: PerMachine, machine: Machine) -> PerClip:
+    """Returns each clip's value under its own ID."""
+    return values[np.arange(len(machine)), machine]
+
+
+def best_other(values: PerMachine, machine: Machine) -> PerClip:
+    """Returns each clip's lowest value under another ID, or its own where there is no other."""
+    if values.shape[1] == 1:
+        return values[:, 0]
+    others = values.copy()
+    others[np.arange(len(machine)), machine] = np.inf
+    return others.min(1)

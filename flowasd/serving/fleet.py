@@ -1,0 +1,288 @@
+"""`--mode=score --engine=ray`: any number of files, scored by a pool of actors, a detector in each.
+
+The sorted paths are cut into blocks, and every block becomes one Parquet file in the output
+folder, `scores/NAME.parquet`, with `errors/NAME.parquet` where files of it could not be scored.
+NAME is a hash of the block's paths and of the model, so a run that was stopped goes on where it
+was.
+"""
+
+import contextlib
+import hashlib
+import io
+import json
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path, PurePosixPath
+from typing import Any, cast
+
+import jax
+from tqdm import tqdm
+
+from flowasd.config import RunConfig
+from flowasd.data.audio import AUDIO_SUFFIXES, find_audio
+from flowasd.detector import Detector, Result
+from flowasd.errors import UserError
+from flowasd.files import write_bytes
+from flowasd.run.calibration_file import NAME as CALIBRATION
+from flowasd.run.compile_cache import keep_compiled
+
+try:
+    import fsspec
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    import ray
+    import ray.data
+except ImportError as error:
+    raise UserError(f"--engine=ray: {error}; install the extra, 'flowasd[ray]'") from error
+
+FILES_PER_BLOCK = 256
+FETCHES = 16  # remote files that an actor fetches at once
+SCORES = pa.schema([("path", pa.string()), ("machine_id", pa.string()), ("score", pa.float64())])
+ERRORS = pa.schema([("path", pa.string()), ("error", pa.string())])
+
+
+def score_fleet(
+    workdir: Path,
+    inputs: Sequence[str],
+    machine_id: str | None,
+    output: str | None,
+    config: RunConfig | None = None,
+    actors: int | None = None,
+    files_per_block: int = FILES_PER_BLOCK,
+) -> int:
+    """Scores files into Parquet shards, on the Ray cluster of RAY_ADDRESS or on this machine.
+
+    Args:
+        workdir: Folder of a run; on a cluster, one that every node sees.
+        inputs: Files, folders or globs, of this machine or as URLs that fsspec knows.
+        machine_id: The ID of all files; without it, each file's name tells.
+        output: Folder of the shards, on this machine.
+        config: Settings of the scoring; without it, those of the run.
+        actors: Size of the pool; without it, one for every GPU, or for every CPU core if none.
+        files_per_block: Files of a shard.
+
+    Returns:
+        The exit status: 1 if a file could not be scored.
+
+    Raises:
+        UserError: If there is no checkpoint or no file; if `output` is not given, or holds the
+            scores of other files or another model.
+    """
+    if not inputs:
+        raise UserError("nothing to score; name files, folders, globs or URLs with --input")
+    if output is None:
+        raise UserError("--engine=ray writes a folder of shards; name it with --output")
+    folder, paths = Path(output), find_recordings(inputs)
+    with _ray():  # started before JAX, which warns of new processes
+        jax.config.update("jax_platforms", "cpu")  # accelerators are for the actors
+        detector = Detector.load(workdir, config)
+        detector.score([], machine_id)  # refuses an ID that it does not know
+        if detector.kind == "SIMULATED":
+            print("flowasd: this model was trained on SIMULATED recordings", file=sys.stderr)
+        model = hashlib.sha256((workdir / CALIBRATION).read_bytes()).hexdigest()
+        settings = [model, asdict(detector.config.score), machine_id]
+        blocks = cut_blocks(paths, settings, files_per_block)
+        score_blocks(folder, blocks, (workdir.absolute(), machine_id, config), actors)
+    shards = [folder / "errors" / f"{name}.parquet" for name in blocks]
+    failed = sum(pq.read_metadata(shard).num_rows for shard in shards if shard.exists())
+    if failed:
+        where = f"{failed} of {len(paths)} files were not scored: {folder / 'errors'}"
+        print(f"flowasd: {where}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _ray() -> contextlib.AbstractContextManager:
+    """Starts Ray, or joins the cluster of RAY_ADDRESS; quiet unless something is wrong."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    return ray.init(include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
+
+
+def find_recordings(inputs: Sequence[str]) -> list[str]:
+    """Finds the audio files that files, folders (with all below them), globs or URLs name.
+
+    Returns:
+        Absolute paths and URLs, sorted, each once.
+
+    Raises:
+        UserError: If one of them matches no audio file, or is a URL that cannot be listed.
+    """
+    urls = [name for name in inputs if "://" in name]
+    local = [name for name in inputs if "://" not in name]
+    found = {str(path.absolute()) for path in find_audio(local)}
+    for url in urls:
+        if not (below := set(_list_url(url))):
+            raise UserError(f"{url}: matches no .wav or .flac file")
+        found |= below
+    if odd := sorted(path for path in found if not _is_unicode(path)):
+        raise UserError(f"{odd[0]!a}: the name is not Unicode, as Parquet has it; rename the file")
+    return sorted(found)
+
+
+def _is_unicode(path: str) -> bool:
+    return path.encode(errors="replace").decode() == path
+
+
+def _list_url(url: str) -> Iterator[str]:
+    try:
+        system, pattern = fsspec.url_to_fs(url)
+        names = system.glob(pattern) if "*" in pattern else [pattern]
+        files = [file for name in names for file in system.find(name)]
+    except (ImportError, OSError, ValueError) as error:  # no such protocol, folder or permission
+        raise UserError(f"{url}: cannot be listed ({error})") from error
+    for file in files:
+        name = PurePosixPath(file)
+        if name.suffix.lower() in AUDIO_SUFFIXES and not name.name.startswith("."):
+            yield system.unstrip_protocol(file)
+
+
+def cut_blocks(paths: Sequence[str], settings: list[Any], size: int) -> dict[str, list[str]]:
+    """Paths in blocks of one size, each by its name: a hash of the paths and of the settings."""
+    blocks = [list(paths[first : first + size]) for first in range(0, len(paths), size)]
+    keys = [json.dumps([settings, block]).encode() for block in blocks]
+    names = [hashlib.sha256(key).hexdigest()[:32] for key in keys]
+    return dict(zip(names, blocks, strict=True))
+
+
+def score_blocks(
+    folder: Path,
+    blocks: dict[str, list[str]],
+    arguments: tuple[Path, str | None, RunConfig | None],
+    actors: int | None,
+) -> None:
+    """Scores the blocks that have no shard yet; a block is done when its scores are there."""
+    scores, errors = folder / "scores", folder / "errors"
+    scores.mkdir(parents=True, exist_ok=True)
+    errors.mkdir(exist_ok=True)
+    done = {shard.stem for shard in scores.glob("*.parquet")}
+    if done - blocks.keys():
+        raise UserError(
+            f"{folder} holds the scores of other files or of another model; name another --output"
+        )
+    missing = [{"name": name, "paths": blocks[name]} for name in blocks if name not in done]
+    if not missing:
+        return
+    with tqdm(total=len(blocks), initial=len(done), unit="shard", desc="score") as bar:
+        for row in _scored(missing, arguments, actors).iter_rows():
+            shard = f"{row['name']}.parquet"
+            if row["errors"]:
+                write_bytes(errors / shard, row["errors"])
+            else:  # the files may have been mended
+                (errors / shard).unlink(missing_ok=True)
+            write_bytes(scores / shard, row["scores"])
+            bar.update()
+
+
+def _scored(
+    blocks: list[dict[str, Any]],
+    arguments: tuple[Path, str | None, RunConfig | None],
+    actors: int | None,
+) -> ray.data.Dataset:
+    """The blocks with their shards as bytes; an actor that dies is replaced, its block repeated."""
+    cluster = ray.cluster_resources()
+    cpus, gpus = cluster["CPU"], cluster.get("GPU", 0)
+    actors = min(actors or int(gpus or cpus), len(blocks))
+    share = cpus_per_actor(ray.nodes(), actors)
+    return ray.data.from_items(blocks, override_num_blocks=len(blocks)).map(
+        cast(Any, Scorer),  # a class, which map's annotation leaves out
+        fn_constructor_args=[*arguments, max(1, int(share))],
+        compute=ray.data.ActorPoolStrategy(size=actors),
+        num_cpus=share,
+        num_gpus=1 if gpus else 0,
+    )
+
+
+def cpus_per_actor(nodes: Sequence[Mapping[str, Any]], actors: int) -> int | float:
+    """The most CPUs that every actor can have with all of them placed: whole ones, or part of one.
+
+    Args:
+        nodes: What `ray.nodes()` returns.
+        actors: Size of the pool; where there are GPUs, each takes one.
+    """
+    alive = [node["Resources"] for node in nodes if node["Alive"]]
+    cpus, gpus = ([int(node.get(kind, 0)) for node in alive] for kind in ("CPU", "GPU"))
+    room = gpus if any(gpus) else cpus
+    for share in range(max(cpus), 0, -1):
+        placed = [min(cpu // share, most) for cpu, most in zip(cpus, room, strict=True)]
+        if sum(placed) >= actors:
+            return share
+    return min(1, sum(cpus) / actors)
+
+
+class Scorer:
+    """A detector in an actor of its own.
+
+    Args:
+        workdir: Folder of a run.
+        machine_id: The ID of all files; without it, each file's name tells.
+        config: Settings of the scoring; without it, those of the run.
+        threads: Threads that XLA may use.
+    """
+
+    def __init__(
+        self, workdir: Path, machine_id: str | None, config: RunConfig | None, threads: int
+    ):
+        os.environ["NPROC"] = str(threads)  # XLA reads it as it starts
+        keep_compiled()
+        self._detector = Detector.load(workdir, config)
+        self._machine_id = machine_id
+
+    def __call__(self, block: dict[str, Any]) -> dict[str, Any]:
+        """Scores the files of a block.
+
+        Args:
+            block: Its `name` and the `paths` of its files.
+
+        Returns:
+            Its `name`, and the Parquet files `scores` and `errors`, the latter empty if none.
+        """
+        scored, failed = [], []
+        paths = list(block["paths"])
+        with tempfile.TemporaryDirectory() as scratch:
+            folders = [Path(scratch, str(i)) for i in range(len(paths))]
+            with ThreadPoolExecutor(FETCHES) as pool:
+                here = list(pool.map(_fetch, paths, folders))
+            there = [path for path in here if isinstance(path, Path)]
+            results = self._detector.score(there, self._machine_id)
+            for path, local in zip(paths, here, strict=True):
+                result = (
+                    next(results) if isinstance(local, Path) else Result(Path(path), error=local)
+                )
+                if result.error:
+                    error = str(result.error).replace(str(result.path), path)
+                    failed.append({"path": path, "error": error})
+                else:
+                    machine_id, score = result.machine_id, result.score
+                    scored.append({"path": path, "machine_id": machine_id, "score": score})
+        return {
+            "name": block["name"],
+            "scores": _parquet(scored, SCORES),
+            "errors": _parquet(failed, ERRORS) if failed else b"",
+        }
+
+
+def _fetch(path: str, folder: Path) -> Path | UserError:
+    """The path; or, of a URL, where in a folder of its own it has been copied to."""
+    if "://" not in path:
+        return Path(path)
+    try:
+        folder.mkdir()
+        system, remote = fsspec.url_to_fs(path)
+        here = folder / PurePosixPath(remote).name
+        system.get_file(remote, str(here))
+        return here
+    except Exception as error:  # every backend of fsspec has exceptions of its own
+        return UserError(f"{path}: cannot be fetched ({error!r})")
+
+
+def _parquet(rows: list[dict[str, Any]], schema: pa.Schema) -> bytes:
+    content = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), content)
+    return content.getvalue()

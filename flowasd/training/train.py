@@ -1,0 +1,201 @@
+"""Training of a run: the loop that updates, validates, logs and keeps checkpoints."""
+
+import math
+from collections.abc import Iterator
+from contextlib import closing, nullcontext
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax.sharding import Mesh
+from jaxtyping import Array, Key, PyTree
+from tqdm import tqdm
+
+from flowasd.config import RunConfig, TrainConfig
+from flowasd.data.source import Source, open_source
+from flowasd.errors import UserError
+from flowasd.features.cache import Features, source_features
+from flowasd.features.frontend import fit_standardisation
+from flowasd.flow.glow import Glow
+from flowasd.run.checkpoint import Checkpoints
+from flowasd.run.metric_log import MetricLog, Row
+from flowasd.run.splits import check_shared, record_splits
+from flowasd.run.workdir import open_workdir
+from flowasd.training import parallel
+from flowasd.training.bank import Bank, BatchSource, Drawable, make_bank
+from flowasd.training.step import (
+    TrainState,
+    initial_state,
+    mean_nll,
+    step_keys,
+    train_step,
+    validation_patches,
+)
+from flowasd.training.stream import Stream
+
+# What each item of a checkpoint takes from the state: scoring reads `model` alone.
+ITEMS = {"model": ("params", "constants"), "trainer": ("step", "opt_state", "key")}
+
+
+class Data(NamedTuple):
+    """What is trained on, in memory or on disk, and what is validated on."""
+
+    train: BatchSource
+    validation: Bank
+
+
+def restore_state(checkpoints: Checkpoints, state: TrainState) -> TrainState:
+    """The state of the last checkpoint; `state` gives the shapes."""
+    step = checkpoints.latest
+    if step is None:
+        return state
+    fields = state._asdict()
+    for item, names in ITEMS.items():
+        template = {name: fields[name] for name in names}
+        fields |= checkpoints.restore(step, item, template)
+    return TrainState(**fields)
+
+
+def patch_keys(state: TrainState, steps: int) -> Key[Array, " step"]:
+    """The keys that draw the patches of the steps from the state's on to the last."""
+    key = jax.random.wrap_key_data(jnp.asarray(np.asarray(state.key)))  # on this process alone
+    return jax.vmap(partial(step_keys, key))(jnp.arange(int(state.step), steps))[:, 0]
+
+
+def run_steps(
+    config: TrainConfig, graph: nnx.GraphDef[Glow], state: TrainState, data: Data, mesh: Mesh
+) -> Iterator[tuple[TrainState, Row]]:
+    """Trains on to the last step, `log_every` steps a dispatch.
+
+    Yields:
+        The state (valid until the next one is asked for, since its memory is used again) and its
+        metrics; these have a `validation_nll` every `eval_every` steps and after the last.
+
+    Raises:
+        UserError: If the loss is no longer finite.
+    """
+    step = partial(train_step, graph=graph, config=config, mesh=mesh)
+    everywhere = parallel.replicated(mesh)
+
+    @partial(jax.jit, donate_argnums=0, out_shardings=everywhere)
+    def dispatch(
+        state: TrainState, drawable: Drawable, by: PyTree
+    ) -> tuple[TrainState, dict[str, Array]]:
+        state, rows = jax.lax.scan(lambda s, one: step(s, drawable.draw(one)), state, by)
+        return state, jax.tree.map(jnp.mean, rows)
+
+    validate = jax.jit(partial(mean_nll, graph=graph, mesh=mesh), out_shardings=everywhere)
+    patches = validation_patches(data.validation, mesh)
+    feed = data.train.feed(patch_keys(state, config.steps), config.log_every, mesh)
+    first, hidden = int(state.step), None if parallel.is_first() else True
+    with tqdm(total=config.steps, initial=first, unit="step", desc="train", disable=hidden) as bar:
+        for done, (drawable, by) in enumerate(feed, 1):
+            state, means = dispatch(state, drawable, by)
+            reached = first + done * config.log_every
+            row: Row = {"step": reached} | {key: float(mean) for key, mean in means.items()}
+            if reached % config.eval_every == 0 or reached == config.steps:
+                row["validation_nll"] = float(validate(state, data.validation, patches))
+                bar.set_postfix(validation_nll=f"{row['validation_nll']:.4f}", refresh=False)
+            if not all(map(math.isfinite, row.values())):
+                raise UserError(
+                    f"training diverged before step {reached}: the loss is not finite; "
+                    "lower --config.train.learning_rate"
+                )
+            yield state, row
+            bar.update(config.log_every)
+
+
+def fit(config: RunConfig, workdir: Path, data: Data, card: dict[str, Any], mesh: Mesh) -> None:
+    """Trains to the end, from the last checkpoint in `workdir` if there is one.
+
+    Every validation is followed by a checkpoint, so that a run that is cut off and started again
+    ends with the same bits as one that was not.
+
+    Args:
+        config: The config of the run.
+        workdir: Folder that takes checkpoints and metrics.
+        data: Clips to train and to validate on.
+        card: What a checkpoint says of itself.
+        mesh: The devices.
+    """
+    graph, state = initial_state(config, data.train, len(card["machine_ids"]), mesh)
+    with closing(Checkpoints(workdir, create=True)) as checkpoints:
+        state = restore_state(checkpoints, state)
+        first = parallel.is_first()
+        with closing(MetricLog(workdir, int(state.step))) if first else nullcontext() as log:
+            for reached, row in run_steps(config.train, graph, state, data, mesh):
+                if log:
+                    log.write(row)
+                if "validation_nll" in row:
+                    fields = reached._asdict()
+                    items = {item: {n: fields[n] for n in names} for item, names in ITEMS.items()}
+                    checkpoints.save(
+                        int(reached.step), **items, card=card, validation_nll=row["validation_nll"]
+                    )
+
+
+def train(config: RunConfig, workdir: Path) -> None:
+    """Trains a flow on a run's data, or goes on from the last checkpoint in `workdir`.
+
+    All processes of a run call it.
+
+    Args:
+        config: The config of the run.
+        workdir: Folder that takes config, splits, checkpoints and metrics.
+
+    Raises:
+        UserError: Before the first step, if data, config or workdir do not allow the run.
+    """
+    with parallel.processes(config.parallel):
+        parallel.check_batch_size(config.train.batch_size)
+        with parallel.first_before_others():  # the others find corpus and features in the cache
+            source, features = open_run(config, workdir)
+        train_together(config, workdir, source, features)
+
+
+def open_run(config: RunConfig, workdir: Path) -> tuple[Source, dict[str, Features]]:
+    """Opens or takes up the run in `workdir`; returns its clips and their features."""
+    first = parallel.is_first()
+    if first:
+        open_workdir(workdir, config)
+    source = open_source(config.data, config.seed)
+    features = source_features(source, config.frontend, config.data.cache_folder)
+    if features["train"].n_frames.max() == 1:  # a frame is always there, centred on sample 0
+        raise UserError(
+            f"config.frontend.hop_length={config.frontend.hop_length} is longer than every clip; "
+            "lower it"
+        )
+    if first:
+        record_splits(workdir, source, features)
+    else:
+        check_shared(workdir, source, features)
+    return source, features
+
+
+def train_together(
+    config: RunConfig, workdir: Path, source: Source, features: dict[str, Features]
+) -> None:
+    """Places the features on the devices of all processes, and trains to the last step."""
+    mesh = parallel.data_mesh()
+    statistics = fit_standardisation(features["train"].clips())
+    size = {"batch_size": config.train.batch_size, "length": config.train.patch_length}
+    known, held_out = (
+        (features[split], source.machine_index(split), statistics)
+        for split in ("train", "validation")
+    )
+    in_memory = features["train"].nbytes <= config.data.bank_gb * 1e9
+    train_source = make_bank(*known, mesh, **size) if in_memory else Stream(*known, **size)
+    data = Data(train_source, make_bank(*held_out, mesh, **size))
+    card = {
+        "data": source.kind,
+        "config": asdict(config),
+        "machine_ids": source.machine_ids,
+        "mean": statistics.mean.tolist(),
+        "std": statistics.std.tolist(),
+    }
+    fit(config, workdir, data, card, mesh)

@@ -1,0 +1,233 @@
+"""The whole flow: its density, its gradient, its IDs, its precision."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+
+from flowasd import default_config as default
+from flowasd.flow.glow import Glow, LevelSpec, make_glow
+from tests.conftest import randomise
+
+pytestmark = pytest.mark.usefixtures("double")
+
+SHAPES = {
+    "mel": [LevelSpec((1, 8), 2, 16, (5, 1))],
+    "image": [LevelSpec((2, 2), 2, 16, (3, 3))] * 3,
+}
+
+
+@pytest.fixture(params=SHAPES)
+def glow(request):
+    flow = Glow(SHAPES[request.param], n_mels=8, n_machines=2, embed=4, rngs=nnx.Rngs(0))
+    return randomise(flow)
+
+
+@pytest.fixture
+def patches(key):
+    return jax.random.normal(key, (3, 16, 8, 1))
+
+
+MACHINE = jnp.array([0, 1, 0])
+
+
+def test_frame_log_probs_sum_to_log_prob(glow, patches):
+    frames = glow.log_prob_frames(patches, MACHINE)
+    assert frames.shape == (3, 16)
+    np.testing.assert_allclose(frames.sum(1), glow.log_prob(patches, MACHINE), rtol=1e-9)
+
+
+def test_log_prob_is_the_change_of_variables(glow, patches):
+    """Log p(x) against the latents' density and the autodiff Jacobian of the whole flow."""
+    one, machine = patches[:1], MACHINE[:1]
+    condition = glow.embedding(machine)
+
+    def latents(v):
+        parts, _ = glow.forward(v.reshape(one.shape), machine)
+        return jnp.concatenate([part.ravel() for part in parts])
+
+    parts, _ = glow.forward(one, machine)
+    base = sum(b.log_prob(z, condition).sum() for b, z in zip(glow.bases, parts, strict=True))
+    _, log_det = np.linalg.slogdet(jax.jit(jax.jacrev(latents))(one.ravel()))
+    np.testing.assert_allclose(glow.log_prob(one, machine)[0], base + log_det, rtol=1e-9)
+
+
+def test_glow_inverts(glow, patches):
+    latents, _ = glow.forward(patches, MACHINE)
+    np.testing.assert_allclose(glow.inverse(latents, MACHINE), patches, atol=1e-8)
+
+
+def test_machine_changes_the_density(glow, patches):
+    own = glow.log_prob(patches, MACHINE)
+    assert np.abs(own - glow.log_prob(patches, 1 - MACHINE)).min() > 0.1
+
+
+@pytest.mark.parametrize(
+    "conditional", [(True, True), (False, True), (False, False)], ids=["own", "mixed", "shared"]
+)
+def test_every_machine_is_each_machine(conditional, patches):
+    levels = [LevelSpec((2, 2), 2, 16, (3, 3), seen) for seen in conditional]
+    flow = randomise(Glow(levels, n_mels=8, n_machines=3, embed=4, rngs=nnx.Rngs(0)))
+    every, log_prob_frames = flow.log_prob_machines(patches), jax.jit(flow.log_prob_frames)
+    assert every.shape == (3, 16, 3)
+    assert np.abs(np.diff(every)).min(2).max() > 0.1
+    for machine in range(3):
+        alone = log_prob_frames(patches, jnp.full(3, machine))
+        np.testing.assert_allclose(every[..., machine], alone, rtol=1e-9)
+
+
+def test_machines_of_one_base_and_shared_levels_are_the_same(patches):
+    levels = [LevelSpec((1, 8), 2, 16, (5, 1), conditional=False)]
+    flow = randomise(Glow(levels, n_mels=8, n_machines=3, embed=4, rngs=nnx.Rngs(0)))
+    own = flow.log_prob_machines(patches)
+    assert np.abs(own[..., 1:] - own[..., :1]).max() > 0.1  # by their bases
+    flow.bases[0].weight[...] *= 0
+    same = flow.log_prob_machines(patches)
+    np.testing.assert_array_equal(same[..., 1:], same[..., :1].repeat(2, -1))
+
+
+def test_fresh_flow_is_the_same_for_all_machines(patches):
+    flow = Glow(SHAPES["mel"], n_mels=8, n_machines=2, embed=4, rngs=nnx.Rngs(0))
+    one, other = jnp.moveaxis(flow.log_prob_machines(patches), -1, 0)
+    np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(("conditional", "least", "most"), [(False, 1.0, 1.3), (True, 3.0, 4.0)])
+def test_shared_levels_run_once_however_many_machines(conditional, least, most):
+    """By XLA's count of floating-point operations for four machines and for one."""
+    x = jnp.zeros((2, 16, 32, 1))
+
+    def flops(n_machines):
+        levels = [LevelSpec((1, 32), 2, 64, (3, 1), conditional)]
+        flow = Glow(levels, n_mels=32, n_machines=n_machines, embed=4, rngs=nnx.Rngs(0))
+        cost = jax.jit(flow.log_prob_machines).lower(x).cost_analysis()
+        assert cost is not None
+        return cost["flops"]
+
+    assert least <= flops(4) / flops(1) <= most
+
+
+def test_initialisation_whitens_every_channel(patches):
+    flow = Glow(SHAPES["mel"], n_mels=8, n_machines=2, embed=4, rngs=nnx.Rngs(0))
+    flow.initialise(5 + 3 * patches, MACHINE)
+    (z,), _ = flow.forward(5 + 3 * patches, MACHINE)
+    # The last coupling still is the identity, and a rotation keeps what actnorm has made.
+    np.testing.assert_allclose(z.mean((0, 1, 2)), 0, atol=1e-4)
+    np.testing.assert_allclose((z**2).sum(-1).mean(), 8, rtol=1e-4)
+
+
+def test_float32_agrees_with_float64(glow, patches):
+    double = glow.log_prob(patches, MACHINE)
+    with jax.enable_x64(False):
+        graph, state = nnx.split(glow)
+        single = nnx.merge(graph, jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), state))
+        log_prob = single.log_prob(jnp.asarray(patches, jnp.float32), MACHINE)
+    assert log_prob.dtype == np.float32
+    np.testing.assert_allclose(log_prob, double, rtol=1e-5)
+
+
+@pytest.mark.parametrize("squeeze", [(1, 8), (2, 2)])
+def test_gradient_is_the_same_when_activations_are_computed_again(squeeze, key):
+    machine = jnp.array([0, 1])
+    x = jax.random.normal(key, (2, 4, 8, 1))
+
+    def gradient(remat):
+        spec = LevelSpec(squeeze, steps=3, width=8, kernel=(3, 1), remat=remat)
+        flow = randomise(Glow([spec], n_mels=8, n_machines=2, embed=3, rngs=nnx.Rngs(0)))
+        return nnx.grad(lambda flow: flow.log_prob(x, machine).sum())(flow)
+
+    kept, again = (nnx.as_pure(nnx.state(gradient(remat))) for remat in (False, True))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), kept, again)
+
+
+def test_bfloat16_stays_inside_the_coupling_networks(key):
+    """An exact inverse and a float32 log-determinant, near those of float32 throughout."""
+    with jax.enable_x64(False):
+        x = jax.random.normal(key, (2, 4, 8, 1))
+        machine = jnp.array([0, 1])
+        spec = LevelSpec((1, 8), steps=3, width=16, kernel=(3, 1))
+
+        def flow(dtype):
+            specs = [spec._replace(dtype=dtype)]
+            made = randomise(Glow(specs, n_mels=8, n_machines=2, embed=3, rngs=nnx.Rngs(0)))
+            nnx.update(made, jax.tree.map(jnp.float32, nnx.as_pure(nnx.state(made))))
+            return made
+
+        half, full = flow("bfloat16"), flow("float32")
+        latents, nats = half.forward(x, machine)
+        assert nats.dtype == jnp.float32
+        np.testing.assert_allclose(half.inverse(latents, machine), x, atol=1e-4)
+        assert not np.array_equal(nats, full.log_prob_frames(x, machine))
+        np.testing.assert_allclose(nats, full.log_prob_frames(x, machine), rtol=0.1, atol=0.5)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_constant_input_stays_finite(shape):
+    """A silent recording: no variance in any band."""
+    silent = jnp.full((3, 16, 8, 1), -4.0)
+    flow = Glow(SHAPES[shape], n_mels=8, n_machines=2, embed=4, rngs=nnx.Rngs(0))
+    flow.initialise(silent, MACHINE)
+    graph, state = nnx.split(flow)
+    value, gradient = jax.value_and_grad(
+        lambda s: nnx.merge(graph, s).log_prob(silent, MACHINE).mean()
+    )(state)
+    assert np.isfinite(value)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
+
+
+def test_impossible_shapes_are_refused():
+    with pytest.raises(ValueError, match="does not divide"):
+        Glow([LevelSpec((1, 3), 1, 8, (1, 1))], n_mels=8, n_machines=1, embed=2, rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match="one channel"):
+        Glow([LevelSpec((1, 1), 1, 8, (1, 1))], n_mels=8, n_machines=1, embed=2, rngs=nnx.Rngs(0))
+
+
+def test_default_config_is_the_mel_shape():
+    flow = nnx.eval_shape(
+        lambda: make_glow(default.get_config().model, n_mels=128, n_machines=4, seed=0)
+    )
+    assert flow.frames_per_latent == 1
+    assert len(flow.levels) == 1
+    assert flow.levels[0].squeeze == (1, 128)
+
+
+def test_fits_a_gaussian_with_full_covariance(key):
+    """The NLL approaches the entropy, and samples have the data's mean and covariance."""
+    dim, rng = 4, np.random.default_rng(0)
+    root = rng.normal(size=(dim, dim)) / 2 + np.eye(dim)
+    covariance, mean = root @ root.T, np.arange(dim) / 2.0
+    _, log_det = np.linalg.slogdet(covariance)
+    entropy = 0.5 * (dim * np.log(2 * np.pi * np.e) + log_det)
+    flow = Glow(
+        [LevelSpec((1, dim), 2, 8, (1, 1))], n_mels=dim, n_machines=1, embed=1, rngs=nnx.Rngs(0)
+    )
+    machine = jnp.zeros(512, int)
+
+    def draw(key):
+        noise = jax.random.normal(key, (512, 1, dim))
+        return jnp.asarray(mean + noise @ root.T)[..., None]
+
+    flow.initialise(draw(key), machine)
+    graph, params, constants = nnx.split(flow, nnx.Param, ...)
+    params, constants = nnx.as_pure(params), nnx.as_pure(constants)
+    optimizer = optax.adam(optax.cosine_decay_schedule(1e-2, 500))
+
+    def step(carry, key):
+        params, opt_state = carry
+        loss, gradient = jax.value_and_grad(
+            lambda p: -nnx.merge(graph, p, constants).log_prob(draw(key), machine).mean()
+        )(params)
+        updates, opt_state = optimizer.update(gradient, opt_state)
+        return (optax.apply_updates(params, updates), opt_state), loss
+
+    keys = jax.random.split(key, 500)
+    (params, _), losses = jax.jit(lambda c: jax.lax.scan(step, c, keys))(
+        (params, optimizer.init(params))
+    )
+    np.testing.assert_allclose(losses[-100:].mean(), entropy, atol=0.05)
+    samples = np.asarray(nnx.merge(graph, params, constants).sample(key, jnp.zeros(20000, int), 1))
+    samples = samples.reshape(-1, dim)
+    np.testing.assert_allclose(samples.mean(0), mean, atol=0.15)
+    np.testing.assert_allclose(np.cov(samples.T), covariance, atol=0.05 * np.trace(covariance))

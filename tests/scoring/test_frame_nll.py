@@ -1,0 +1,68 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from flowasd.flow.glow import Glow, LevelSpec
+from flowasd.scoring.frame_nll import frame_nll
+from flowasd.scoring.rules import RULES
+
+
+def test_rules_are_what_they_are_called():
+    nll = np.array([3.0, 1.0, 2.0, 10.0, 4.0], np.float32)
+    scores = {name: rule(nll) for name, rule in RULES.items()}
+    assert set(scores) == {"mean", "std", "max", "p75", "top10"}
+    assert scores["mean"] == pytest.approx(20 / 5)
+    assert scores["std"] == pytest.approx(np.sqrt(np.mean((nll - 4) ** 2)))
+    assert scores["max"] == 10
+    assert scores["p75"] == 4  # the fourth of five in order
+    assert scores["top10"] == 10
+
+
+def test_top10_is_the_mean_of_the_highest_tenth():
+    assert RULES["top10"](np.arange(100, dtype=np.float32)) == np.mean(np.arange(90, 100))
+
+
+@pytest.fixture(scope="module")
+def flow():
+    """Its base densities differ between the IDs; a fresh flow's do not."""
+    flow = Glow(
+        [LevelSpec((1, 8), 2, 8, (3, 1))], n_mels=8, n_machines=3, embed=4, rngs=nnx.Rngs(0)
+    )
+    weight = flow.bases[0].weight
+    weight[...] = 0.3 * jax.random.normal(jax.random.key(0), weight.shape)
+    return flow
+
+
+@pytest.fixture(scope="module")
+def clips():
+    rng = np.random.default_rng(0)
+    return [rng.normal(size=(n, 8)).astype(np.float32) for n in (20, 33, 5, 16)]
+
+
+def test_frame_nll_is_the_mean_over_the_patches_that_cover_it(flow, clips):
+    nlls = frame_nll(flow, clips, length=16, hop=8, batch_size=3)
+    log_prob_frames = jax.jit(flow.log_prob_frames)
+    for clip, nll in zip(clips, nlls, strict=True):
+        assert nll.shape == (len(clip), 3)
+        assert np.abs(np.diff(nll)).max() > 0.01  # under which ID makes a difference
+        per_frame = [[] for _ in clip]
+        repeated = np.tile(clip, (4, 1)) if len(clip) < 16 else clip
+        for start in {*range(0, len(clip) - 15, 8), max(len(clip) - 16, 0)}:
+            x = jnp.asarray(repeated[start : start + 16])[None, ..., None]
+            under = [log_prob_frames(x, jnp.array([machine]))[0] for machine in range(3)]
+            for i, values in enumerate(zip(*under, strict=True)):
+                per_frame[(start + i) % len(clip)].append(-np.array(values) / 8)
+        np.testing.assert_allclose(nll, [np.mean(v, 0) for v in per_frame], rtol=1e-4)
+
+
+def test_scores_do_not_depend_on_batching(flow, clips):
+    one = frame_nll(flow, clips, length=16, hop=16, batch_size=1)
+    many = frame_nll(flow, clips, length=16, hop=16, batch_size=64)
+    for a, b in zip(one, many, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4)
+
+
+def test_no_clips_no_scores(flow):
+    assert frame_nll(flow, [], length=16, hop=8, batch_size=4) == []
