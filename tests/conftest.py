@@ -1,6 +1,7 @@
 """What several tests share: a tiny trained run, the real recordings, float64."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,31 +11,46 @@ import pytest
 from flax import nnx
 
 from configs import smoke
+from flowasd.config import RunConfig, parse
+from flowasd.evaluation.calibrate import calibrate_run
 from flowasd.run.checkpoint import Checkpoints
-from flowasd.training import train
-from flowasd.typing import Config
+from flowasd.training.train import train
 
 REPO = Path(__file__).resolve().parent.parent
 SHARED = REPO.parent / "shared" / "data"
 
 
 @pytest.fixture(scope="session", autouse=True)
-def own_cache(tmp_path_factory):
-    """Keeps tests, and the commands that they start, out of the user's cache folder."""
-    before = os.environ.get("XDG_CACHE_HOME")
-    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
-    yield
-    if before is None:
-        del os.environ["XDG_CACHE_HOME"]
-    else:
-        os.environ["XDG_CACHE_HOME"] = before
+def own_cache(tmp_path_factory, pytestconfig):
+    """Keeps tests, and the commands that they start, out of the user's cache folder.
+
+    The workers of a parallel run share one cache, and all runs share the compiled programs.
+    """
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    compiled = pytestconfig.cache.mkdir("compiled")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(shared / "cache"))
+        patch.setenv("JAX_COMPILATION_CACHE_DIR", str(compiled))
+        patch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+        jax.config.update("jax_compilation_cache_dir", str(compiled))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+        yield
+
+
+def smoke_config(changes: Mapping[str, Any] | None = None) -> RunConfig:
+    """The config of the smoke run, with some keys changed, such as `{"train.steps": 40}`."""
+    config = smoke.get_config()
+    config.update_from_flattened_dict(changes or {})
+    return parse(config)
 
 
 @pytest.fixture(scope="session")
 def run(tmp_path_factory):
-    """The workdir of a smoke run, trained; tests must not change it."""
+    """The workdir of a smoke run, trained and calibrated; tests must not change it."""
     workdir = tmp_path_factory.mktemp("run")
-    train.train(smoke.get_config(), workdir)
+    train(smoke_config(), workdir)
+    calibrate_run(workdir)
     return workdir
 
 
@@ -60,8 +76,6 @@ def double():
 
 def randomise(module: Any) -> Any:
     """Moves every parameter, so that what starts as the identity is none any more."""
-    if not isinstance(module, nnx.Module):
-        return module
     rng = np.random.default_rng(0)
     state = nnx.as_pure(nnx.state(module))
     double = jax.tree.map(lambda x: np.asarray(x, np.float64), state)
@@ -71,7 +85,7 @@ def randomise(module: Any) -> Any:
     return module
 
 
-def train_to_first_checkpoint(config: Config, workdir: Path) -> None:
+def train_to_first_checkpoint(config: RunConfig, workdir: Path) -> None:
     """A training that is cut off as soon as it has saved anything."""
     save = Checkpoints.save
 
@@ -82,4 +96,4 @@ def train_to_first_checkpoint(config: Config, workdir: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Checkpoints, "save", save_and_stop)
         with pytest.raises(KeyboardInterrupt):
-            train.train(config, workdir)
+            train(config, workdir)

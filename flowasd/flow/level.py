@@ -34,11 +34,11 @@ class Step(Bijection):
         self, x: Float[Array, "batch time band channel"], condition: Float[Array, "batch embed"]
     ) -> tuple[Float[Array, "batch time band channel"], Float[Array, "batch time"]]:
         """Returns `y` and the log-determinant of every frame."""
-        log_det = jnp.zeros(x.shape[:2], x.dtype)
+        nats = []
         for bijection in self.bijections:
-            x, nats = bijection.forward(x, condition)
-            log_det = log_det + nats
-        return x, log_det
+            x, log_det = bijection.forward(x, condition)
+            nats.append(log_det)
+        return x, sum(nats[1:], start=nats[0])
 
     def inverse(
         self, y: Float[Array, "batch time band channel"], condition: Float[Array, "batch embed"]
