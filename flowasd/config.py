@@ -67,7 +67,7 @@ class ScoreConfig:
 
 @dataclasses.dataclass(frozen=True)
 class RunConfig:
-    """The config of a run."""
+    """The run."""
 
     seed: int = key(0, "seed of splits, initial parameters, patches and noise", minimum=0)
     data: DataConfig = field(default_factory=DataConfig)

@@ -30,9 +30,9 @@ class Key:
 
     meaning: str
     unit: str = ""
-    minimum: float | None = None
-    above: float | None = None
-    below: float | None = None
+    minimum: int | float | None = None
+    above: int | float | None = None
+    below: int | float | None = None
     choices: Collection[str] | None = None
 
     def problem(self, value: Any) -> str | None:

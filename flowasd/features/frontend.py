@@ -26,7 +26,7 @@ FRONTENDS: dict[str, Frontend] = {}
 
 @dataclass(frozen=True)
 class FrontendConfig:
-    """The front-end, which turns a waveform into bands; hashable, so that `jit` can key on it."""
+    """The front-end."""
 
     name: str = key("log_mel", "front-end", choices=FRONTENDS)
     sample_rate: int = key(16000, "rate that recordings are resampled to", unit="Hz", minimum=1)

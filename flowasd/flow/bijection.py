@@ -12,7 +12,7 @@ from flowasd.settings import key
 
 @dataclass(frozen=True)
 class LevelConfig:
-    """The shape of one level of the flow; pairs are (time, band)."""
+    """A level of the flow; pairs are (time, band)."""
 
     squeeze: tuple[int, int] = key(
         (1, -1),
