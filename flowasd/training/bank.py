@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +23,7 @@ class Batch(NamedTuple):
     machine: Int[Array, "*steps batch"]
 
 
+@runtime_checkable
 class Drawable(Protocol):
     """What patches can be drawn from inside `jit`."""
 
@@ -31,6 +32,7 @@ class Drawable(Protocol):
         ...
 
 
+@runtime_checkable
 class BatchSource(Protocol):
     """Where the batches of training come from: `Bank` (memory) or `Stream` (disk)."""
 
