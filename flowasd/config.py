@@ -25,7 +25,7 @@ from flowasd.flow.bijection import LevelConfig
 from flowasd.flow.glow import ModelConfig, make_glow
 from flowasd.flow.objective import ObjectiveConfig
 from flowasd.scoring.rules import RULES
-from flowasd.settings import build, key, problems, walk
+from flowasd.settings import build, holds_settings, key, problems, walk
 
 
 @dataclasses.dataclass(frozen=True)
@@ -192,7 +192,7 @@ def _tables(settings: Any, prefix: str) -> Iterator[str]:
     groups = []
     for f in _fields(settings):
         value = getattr(settings, f.name)
-        if "key" in f.metadata:
+        if "key" in f.metadata and not holds_settings(value):
             for path, default, declared in walk(settings):
                 if path == f.name:
                     yield f"| `{prefix}{path}` | `{default!r}` | {_meaning(declared)} |"

@@ -70,7 +70,7 @@ def walk(settings: Any, prefix: str = "") -> Iterator[tuple[str, Any, Key]]:
         value, path = getattr(settings, field.name), f"{prefix}{field.name}"
         if dataclasses.is_dataclass(value):
             yield from walk(value, f"{path}.")
-        elif _holds_settings(value):
+        elif holds_settings(value):
             for i, item in enumerate(value):
                 yield from walk(item, f"{path}[{i}].")
         else:
@@ -136,5 +136,6 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _holds_settings(value: Any) -> bool:
+def holds_settings(value: Any) -> bool:
+    """Whether a value is a tuple of dataclasses of keys, such as the levels of the flow."""
     return isinstance(value, tuple) and any(map(dataclasses.is_dataclass, value))

@@ -24,7 +24,9 @@ DTYPES = ("float32", "bfloat16")
 class ModelConfig:
     """The flow."""
 
-    levels: tuple[LevelConfig, ...] = (LevelConfig(),)
+    levels: tuple[LevelConfig, ...] = key(
+        (LevelConfig(),), "levels of the flow, from the input inwards"
+    )
     embed: int = key(16, "size of the embedding of the machine ID", minimum=1)
     dtype: str = key(
         "float32", "type of the coupling networks; bfloat16 suits accelerators", choices=DTYPES
