@@ -86,7 +86,7 @@ def of_frames(statistic: Callable[[FrameNLL], float]) -> Rule:
 def top10(nll: FrameNLL) -> float:
     """Returns the mean of the highest tenth of the frames, of at least one frame."""
     highest = max(1, round(len(nll) / 10))
-    return np.sort(nll)[-highest:].mean()
+    return float(np.sort(nll)[-highest:].mean())
 
 
 def typicality(clips: Clips, normality: Normality) -> PerClip:
@@ -130,12 +130,16 @@ def combined(clips: Clips, normality: Normality) -> PerClip:
     return (evidence + TAIL * np.arcsinh(z)).sum(1)
 
 
+# The statistics of the frame NLLs that are rules by themselves.
+FRAME_STATISTICS: dict[str, Callable[[FrameNLL], float]] = {
+    "mean": np.mean,
+    "std": np.std,
+    "max": np.max,
+    "p75": partial(np.percentile, q=75),
+    "top10": top10,
+}
 RULES: dict[str, Rule] = {
-    "mean": of_frames(np.mean),
-    "std": of_frames(np.std),
-    "max": of_frames(np.max),
-    "p75": of_frames(partial(np.percentile, q=75)),
-    "top10": of_frames(top10),
+    **{name: of_frames(statistic) for name, statistic in FRAME_STATISTICS.items()},
     "typicality": typicality,
     "profile": profile,
     "ratio": ratio,
