@@ -179,7 +179,8 @@ def test_a_config_of_ones_own_works_from_any_folder(dataset, tmp_path):
         "def get_config():\n"
         "    config = default_config()\n"
         "    config.model.levels = (level(steps=1, width=8),)\n"
-        "    config.train.update({'steps': 5, 'warmup_steps': 1, 'log_every': 5, 'eval_every': 5})\n"
+        "    config.train.update({'steps': 5, 'warmup_steps': 1})\n"
+        "    config.train.update({'log_every': 5, 'eval_every': 5})\n"
         "    return config\n"
     )
     command = [sys.executable, "-m", "flowasd.main", f"--config={mine}"]
