@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, the cache folder, and reading ahead in threads."""
+"""Writes files completely or not at all, names the cache folder, reads ahead in threads."""
 
 import csv
 import io
@@ -14,42 +14,42 @@ Result = TypeVar("Result")
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes UTF-8 text beside its place and moves it there, so that no half file is left.
+    """Writes UTF-8 text under a temporary name, then renames the file; no half file is ever left.
 
-    A file name need not be Unicode: what cannot be encoded is written as "?".
+    The text may hold file names that are not Unicode: characters that cannot be encoded become "?".
     """
     write_bytes(path, text.encode("utf-8", errors="replace"))
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Writes a file as `write_text` does."""
-    # A name of its own, so that two processes that write the same file do not disturb each other.
+    """Writes bytes under a temporary name, then renames the file; no half file is ever left."""
+    # The name has the number of the process, so that two processes can write the same file.
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     partial.write_bytes(content)
     os.replace(partial, path)
 
 
 def write_csv(path: Path, rows: Iterable[Sequence[object]]) -> None:
-    """Writes rows as CSV, whole or not at all."""
+    """Writes rows as CSV, completely or not at all."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     write_text(path, text.getvalue())
 
 
 def user_cache() -> Path:
-    """Returns the folder of what may be kept between runs and may be removed at any time."""
+    """Returns the folder of flowasd in the user's cache; it may be removed at any time."""
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "flowasd").expanduser()
 
 
 def read_ahead(
     read: Callable[[Item], Result], items: Iterable[Item], ahead: int, workers: int = 4
 ) -> Iterator[Result]:
-    """Yields `read(item)` of every item in order, computed in threads before it is asked for.
+    """Yields `read(item)` for every item, in order; threads compute the results ahead of their use.
 
     Args:
-        read: What to do with an item; its exceptions are raised here.
+        read: Function of an item; an exception that it raises is raised here.
         items: The items.
-        ahead: Results that may wait in memory.
+        ahead: Number of results that may wait in memory.
         workers: Number of threads.
     """
     waiting = deque()

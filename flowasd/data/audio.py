@@ -1,4 +1,4 @@
-"""Audio files: found, and decoded to float32 mono at one rate; damaged files are refused."""
+"""Finds audio files and decodes them to float32 mono at one rate; damaged files are refused."""
 
 import glob
 import struct
@@ -16,7 +16,7 @@ from flowasd.files import read_ahead
 
 AUDIO_SUFFIXES = (".wav", ".flac")
 
-# The size that a writer to a pipe leaves in the header, because it cannot go back to mend it.
+# A program that writes WAV to a pipe leaves this size in the header: it does not know the length.
 _UNKNOWN_SIZE = 0xFFFFFFFF
 
 
@@ -24,12 +24,12 @@ def read_audio(path: Path | str, sample_rate: int = 16000) -> Float[np.ndarray, 
     """Decodes the first channel of a WAV or FLAC file.
 
     Args:
-        path: The file; integer samples of 8 to 32 bits or floating point.
-        sample_rate: The rate wanted, in Hz; a file of another rate is resampled (soxr, HQ).
+        path: A file with integer samples of 8 to 32 bits or with floating-point samples.
+        sample_rate: Rate of the result in Hz; a file of another rate is resampled (soxr, HQ).
 
     Returns:
-        float32 samples, full scale at ±1. Only float files and the overshoot of resampling can
-        go beyond it.
+        float32 samples; full scale is ±1. Only floating-point files and the overshoot of
+        resampling can exceed full scale.
 
     Raises:
         UserError: If the file is missing, empty, cut short, damaged or not audio, or holds no
@@ -43,7 +43,7 @@ def read_audio(path: Path | str, sample_rate: int = 16000) -> Float[np.ndarray, 
     try:
         cut_short = _is_wav_cut_short(path)
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    # ValueError, MemoryError: a damaged header may promise more samples than any memory holds.
+    # A damaged header may promise more samples than memory holds: ValueError or MemoryError.
     except (OSError, soundfile.SoundFileError, ValueError, MemoryError) as error:
         raise UserError(
             f"{path}: cannot be read; it is damaged, cut short, or not WAV or FLAC inside"
@@ -63,11 +63,11 @@ def read_audio(path: Path | str, sample_rate: int = 16000) -> Float[np.ndarray, 
 def read_all(
     paths: Iterable[Path], sample_rate: int = 16000
 ) -> Iterator[tuple[Path, Float[np.ndarray, " samples"] | UserError]]:
-    """Decodes files in threads ahead of their use, and yields them in the order given.
+    """Decodes files in threads, ahead of their use, and yields them in the given order.
 
     Args:
         paths: The files.
-        sample_rate: As for `read_audio`.
+        sample_rate: Rate of the results in Hz.
 
     Yields:
         Each path with its samples, or with the error that `read_audio` raised for it.
@@ -85,7 +85,7 @@ def _read_or_error(path: Path, sample_rate: int) -> Float[np.ndarray, " samples"
 
 
 def _is_wav_cut_short(path: Path) -> bool:
-    """Whether a WAV's chunks promise more bytes than there are; libsndfile reads on silently."""
+    """Whether the chunks of a WAV file promise more bytes than it has; libsndfile ignores this."""
     size = path.stat().st_size
     with path.open("rb") as file:
         if file.read(12)[:4] != b"RIFF":
@@ -101,10 +101,15 @@ def _is_wav_cut_short(path: Path) -> bool:
 
 
 def find_audio(patterns: Sequence[str]) -> list[Path]:
-    """Finds the audio files that files, folders (with all below them) or globs name.
+    """Finds audio files.
+
+    Args:
+        patterns: Names of files, folders or globs. A folder stands for all audio files in it, at
+            every depth.
 
     Returns:
-        The paths, sorted, each once. A file named outright is taken whatever its suffix.
+        The paths, sorted, each once. A pattern that is the name of a file always counts,
+        whatever the suffix is.
 
     Raises:
         UserError: If a pattern matches no audio file.
@@ -119,7 +124,7 @@ def _matches(pattern: str) -> list[Path]:
     path = Path(pattern)
     if path.is_file():
         return [path]
-    # A folder that exists is no glob, even with brackets in its name.
+    # A folder that exists is not a glob, even if its name has brackets.
     names = [pattern] if path.is_dir() else glob.glob(pattern, recursive=True)
     return [match for name in names for match in _audio_below(Path(name))]
 
@@ -131,10 +136,10 @@ def _audio_below(path: Path) -> list[Path]:
 
 
 def list_audio(folder: Path) -> list[Path]:
-    """Lists the audio files in a folder, not those below it, sorted; empty if it is missing."""
+    """Lists the audio files directly in a folder, sorted; a missing folder has none."""
     return sorted(filter(_is_audio, folder.iterdir())) if folder.is_dir() else []
 
 
 def _is_audio(path: Path) -> bool:
-    hidden = path.name.startswith(".")  # macOS leaves ._NAME.wav files, which are no audio
+    hidden = path.name.startswith(".")  # macOS leaves ._NAME.wav files, which hold no audio
     return path.suffix.lower() in AUDIO_SUFFIXES and not hidden and not path.is_dir()

@@ -7,7 +7,6 @@ the data set of a run. A transfer that was cut off goes on when the command is r
 recordings are CC BY-NC-SA 4.0; `--help` names their authors' records.
 """
 
-import argparse
 import hashlib
 import http.client
 import os
@@ -19,6 +18,7 @@ from typing import NamedTuple
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+from absl import app, flags
 from tqdm import tqdm
 
 from flowasd.errors import UserError
@@ -161,15 +161,16 @@ def _unpack(archive: Path, folder: Path) -> None:
 def main() -> None:
     """The command line."""
     records = ", ".join(f"{name}: zenodo.org/records/{PARTS[name].record}" for name in PARTS)
-    parser = argparse.ArgumentParser("python -m flowasd.data.download", epilog=records)
-    parser.add_argument("--root", type=Path, required=True)
-    parser.add_argument("--part", choices=PARTS, default="development")
-    types = PARTS["development"].md5
-    parser.add_argument("--machine_type", choices=types, default="slider")
-    args = parser.parse_args()
+    types = list(PARTS["development"].md5)
+    root = flags.DEFINE_string("root", None, "Folder of the archives.", required=True)
+    part = flags.DEFINE_enum("part", "development", list(PARTS), f"Part of the data ({records}).")
+    machine_type = flags.DEFINE_enum("machine_type", "slider", types, "Machine type.")
+    app.define_help_flags()
     try:
-        print(fetch_dcase(args.root, args.part, args.machine_type))
-    except (UserError, OSError) as error:
+        if surplus := flags.FLAGS(sys.argv)[1:]:
+            raise UserError(f"not a flag: {' '.join(surplus)}")
+        print(fetch_dcase(Path(root.value), part.value, machine_type.value))
+    except (flags.Error, UserError, OSError) as error:
         print(f"flowasd: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:

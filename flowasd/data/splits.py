@@ -1,4 +1,4 @@
-"""Held-out clips, chosen by a hash of the file name so that new files move no old one."""
+"""Chooses held-out clips by a hash of the file name, so that a new file moves no old one."""
 
 import hashlib
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from flowasd.errors import UserError
 def hash_fraction(name: str, seed: int) -> float:
     """Maps a file name, without its folder, to a number in [0, 1), uniform over names and seeds."""
     digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
-    return (int.from_bytes(digest[:8], "big") >> 11) / 2**53  # 53 bits: exact, so never 1.0
+    return (int.from_bytes(digest[:8], "big") >> 11) / 2**53  # 53 bits fit a float: never 1.0
 
 
 def split_clips(
@@ -18,23 +18,26 @@ def split_clips(
 ) -> dict[str, tuple[Clip, ...]]:
     """Holds out a fraction of the clips of every machine ID.
 
-    The hash of a clip's name alone decides where it goes, so every ID's fractions are right in
-    expectation. The exceptions are IDs of few clips: one of which nothing would be left to train
-    on keeps all of its clips in training, and one that would have nothing in a part gives it the
-    training clip with the lowest hash, if two or more are left. Only there can a new file move an
-    old one.
+    The hash of a clip's name alone decides the part that the clip goes to, so the fractions are
+    right in expectation for every ID. IDs with few clips are an exception:
+
+    - If an ID would have no training clip, all of its clips are training clips.
+    - If an ID would have no clip in a held-out part, its training clip with the lowest hash goes
+      there, as long as the ID has two training clips or more.
+
+    Only in these two cases can a new file move an old one.
 
     Args:
         clips: Training clips; their order is kept.
         seed: Another seed gives another split.
-        validation: Fraction to validate on, above 0.
-        test: Fraction to test on.
+        validation: Fraction of the clips to validate on, above 0.
+        test: Fraction of the clips to test on.
 
     Returns:
         `{"train": ..., "validation": ...}`, and `"test"` if `test` is above 0.
 
     Raises:
-        UserError: If the fractions leave nothing to train on, or a part that was asked for is
+        UserError: If the fractions leave nothing to train on, or a part that has a fraction is
             empty.
     """
     if not (validation > 0 and test >= 0 and validation + test < 1):
@@ -61,7 +64,7 @@ def split_clips(
 
 
 def _fill(part: str, parts: dict[Clip, str], seed: int) -> None:
-    """Moves a training clip of every ID of which nothing is in `part`."""
+    """Moves a training clip to `part` for every ID that has no clip there."""
     filled = {clip.machine_id for clip, own in parts.items() if own == part}
     for machine_id in {clip.machine_id for clip in parts} - filled:
         train = [c for c, own in parts.items() if own == "train" and c.machine_id == machine_id]

@@ -1,7 +1,8 @@
-"""Knowing without labels: how well a detector tells what is not normal from held-out normal clips.
+"""Estimates without labels how well a detector finds anomalies.
 
-Stand-ins for the anomalies that nobody has recorded: faults put into the held-out clips, and other
-machines' clips blended into them, louder or softer. Test clips are not looked at.
+Stand-ins take the place of anomalies that nobody has recorded. A stand-in is a held-out normal clip
+that has been changed: a fault is put into it, or a clip of another machine is blended in and the
+whole is made louder or softer. Test clips are not used.
 """
 
 import csv
@@ -30,20 +31,20 @@ from flowasd.scoring.rules import RULES
 from flowasd.scoring.tied_gaussian import PerClip
 
 SEVERITIES = (0.2, 0.6, 1.0)
-BLEND = "blend"  # stand-in: a share of another ID's clip, and all of it louder or softer
-BLENDED_WITH = 3  # other IDs, where there are more
-SEED = 0  # of the faults: every detector is assessed on the same ones
+BLEND = "blend"  # the stand-in with a share of another ID's clip, louder or softer
+BLENDED_WITH = 3  # the most IDs whose clips are blended into one recording
+SEED = 0  # of the faults; all detectors are assessed on the same faults
 
 
 class Recording(NamedTuple):
-    """A recording, and the ID that it is scored under."""
+    """A recording and the machine ID under which it is scored."""
 
     samples: Float[np.ndarray, " samples"]
     machine_id: str
 
 
 class Estimate(NamedTuple):
-    """AUC and pAUC, averaged over the machine IDs, of one rule on one stand-in."""
+    """AUC and pAUC of one rule on one stand-in, averaged over the machine IDs."""
 
     stand_in: str
     severity: float
@@ -53,17 +54,18 @@ class Estimate(NamedTuple):
 
 
 def assess(workdir: Path, detector: Detector) -> list[Estimate]:
-    """Scores held-out normal clips as they are, and with every stand-in at every severity.
+    """Estimates how well a detector tells stand-ins from the clips that they are made of.
 
-    The clips are those of the validation split. An ID without a validation clip has no part in the
-    averages; where there is one ID, there is nothing to blend.
+    The clips are those of the validation split. Each is scored unchanged, and as every stand-in at
+    every severity. An ID without a validation clip does not count in the averages. If all clips
+    are of one ID, the blend is left out.
 
     Args:
         workdir: Folder of the run.
-        detector: The detector, whose config tells where the recordings are.
+        detector: The detector; its config names the recordings.
 
     Raises:
-        UserError: If the recordings cannot be read any more, or held-out clips were trained on.
+        UserError: If the recordings cannot be read any more, or the clips were trained on.
     """
     config = detector.config
     if config.data.root == detector.trained_root:
@@ -96,16 +98,17 @@ def assess(workdir: Path, detector: Detector) -> list[Estimate]:
 
 
 def faulty(normal: Iterable[Recording], fault: str, severity: float) -> Iterator[Recording]:
-    """The recordings with a fault in each."""
+    """Yields every recording with a fault in it."""
     rng = np.random.default_rng(SEED)
     for samples, machine_id in normal:
         yield Recording(FAULTS[fault](samples, severity, rng), machine_id)
 
 
 def blended(normal: Sequence[Recording], severity: float) -> Iterator[Recording]:
-    """Every recording with a clip of other IDs, of whose power it has a share, one at a time.
+    """Yields every recording blended with one clip of another ID, for some of the other IDs.
 
-    At severity 1 only the other machine is heard, under this one's ID.
+    The severity is the other clip's share of the power. At severity 1 only the other machine is
+    heard. The blend keeps the recording's own ID.
     """
     clips: dict[str, list[Float[np.ndarray, " _"]]] = {}
     for samples, machine_id in normal:
@@ -122,7 +125,7 @@ def blended(normal: Sequence[Recording], severity: float) -> Iterator[Recording]
 def _scores(
     detector: Detector, recordings: Iterable[Recording]
 ) -> tuple[list[str], dict[str, PerClip]]:
-    """IDs of recordings, and their scores by every rule; only the log-mels stay in memory."""
+    """Returns IDs of recordings and their scores by every rule; only the bands stay in memory."""
     frontend, ids, heard = detector.frontend, [], []
     for samples, machine_id in recordings:
         if frontend.sample_rate != SAMPLE_RATE:
@@ -134,10 +137,11 @@ def _scores(
 
 
 def proxy_auc(estimates: Sequence[Estimate]) -> dict[str, float]:
-    """The figure to compare rules and runs by, of every rule.
+    """Returns the figure of every rule by which rules and runs can be compared.
 
-    It is the mean AUC over the severities of the blend, which ranks detectors most as real
-    anomalies do (experiments/assess); where there is one machine ID, over those of all faults.
+    It is the mean AUC over the severities of the blend, because no other stand-in ranks detectors
+    as much like real anomalies (experiments/assess). If there is no blend, it is the mean AUC over
+    all faults and severities.
     """
     trusted = [BLEND] if any(e.stand_in == BLEND for e in estimates) else [*FAULTS]
     return {
@@ -150,7 +154,7 @@ def assess_to_csv(workdir: Path, folder: Path, config: RunConfig | None = None) 
     """Assesses the detector of a run and writes results/assess.csv into `folder`.
 
     Returns:
-        What to tell the user.
+        The text to print.
     """
     detector = Detector.load(workdir, config)
     estimates = assess(workdir, detector)
@@ -163,10 +167,10 @@ def assess_to_csv(workdir: Path, folder: Path, config: RunConfig | None = None) 
 
 
 def read_estimates(path: Path) -> list[Estimate]:
-    """Reads what `assess_to_csv` wrote; returns nothing if there is no such file.
+    """Reads what `assess_to_csv` wrote; the list is empty if there is no such file.
 
-    Rules that this version does not have are left out; rules that it has and the file has not are
-    no reason to refuse it.
+    Rules that this version does not know are left out. The file may lack rules that this version
+    knows.
 
     Raises:
         UserError: If the file is damaged.
@@ -188,7 +192,7 @@ def read_estimates(path: Path) -> list[Estimate]:
 
 
 def describe(estimates: Sequence[Estimate], rule: str) -> str:
-    """A table of the AUC by one rule, in percent: a line a stand-in, a column a severity."""
+    """Returns a table of the AUC by one rule in percent: rows are stand-ins, columns severities."""
     lines = [f"{'AUC by ' + rule:16}" + "".join(f"{s:7.1f}" for s in SEVERITIES)]
     for stand_in in dict.fromkeys(e.stand_in for e in estimates):
         own = {

@@ -1,8 +1,8 @@
-"""Faults put into normal recordings, graded by severity.
+"""Faults that are put into normal recordings, graded by severity from 0 to 1.
 
-They stand in for the anomalies that nobody has recorded, to estimate how well a detector will do.
-Added sounds are set by their RMS relative to the recording's own, so that a fault is as hard in a
-loud recording as in a soft one.
+They take the place of anomalies that nobody has recorded, to estimate how well a detector will do.
+The level of an added sound is relative to the RMS of the recording, so that a fault is as hard to
+find in a loud recording as in a soft one.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ Samples = Float[np.ndarray, " samples"]
 
 
 def knocks(samples: Samples, severity: float, rng: np.random.Generator) -> Samples:
-    """Short ringing knocks at a steady period, as of a damaged rail; up to the recording's RMS."""
+    """Adds short ringing knocks at a steady period, as of a damaged rail; up to the RMS."""
     time = _time(samples)
     since = (time + rng.uniform(0, 1)) % rng.uniform(0.4, 1.5)
     ring = np.sin(2 * np.pi * rng.uniform(500, 6000) * since)
@@ -25,7 +25,7 @@ def knocks(samples: Samples, severity: float, rng: np.random.Generator) -> Sampl
 
 
 def squeal(samples: Samples, severity: float, rng: np.random.Generator) -> Samples:
-    """A wavering high tone that comes and goes, as of a dry rail; up to 5 dB below the RMS."""
+    """Adds a wavering high tone that comes and goes, as of a dry rail; up to 5 dB below the RMS."""
     time = _time(samples)
     pitch = rng.uniform(2000, 6000) * (1 + 0.01 * np.sin(2 * np.pi * rng.uniform(2, 8) * time))
     swell = np.maximum(np.sin(2 * np.pi * (rng.uniform(0.3, 1) * time + rng.uniform())), 0)
@@ -34,7 +34,7 @@ def squeal(samples: Samples, severity: float, rng: np.random.Generator) -> Sampl
 
 
 def hiss(samples: Samples, severity: float, rng: np.random.Generator) -> Samples:
-    """Steady noise in a band of an octave; up to the recording's RMS."""
+    """Adds steady noise in a band of an octave; up to the RMS."""
     low = rng.uniform(300, 3500)
     frequency = np.fft.rfftfreq(len(samples), 1 / SAMPLE_RATE)
     spectrum = np.fft.rfft(rng.normal(size=len(samples)))
@@ -43,7 +43,7 @@ def hiss(samples: Samples, severity: float, rng: np.random.Generator) -> Samples
 
 
 def tones(samples: Samples, severity: float, rng: np.random.Generator) -> Samples:
-    """A steady hum with four overtones; up to 5 dB below the RMS."""
+    """Adds a steady hum with four overtones; up to 5 dB below the RMS."""
     turns = rng.uniform(100, 1000) * _time(samples)
     order = np.arange(1, 6)[:, None]
     phase = rng.uniform(size=order.shape)
@@ -52,14 +52,14 @@ def tones(samples: Samples, severity: float, rng: np.random.Generator) -> Sample
 
 
 def speed(samples: Samples, severity: float, rng: np.random.Generator) -> Samples:
-    """The whole machine faster or slower, pitch and all, by up to a fifth."""
+    """Makes the recording faster or slower by at most a fifth, which also changes its pitch."""
     factor = (1 + 0.2 * severity) ** rng.choice([-1, 1])
     resampled = soxr.resample(samples, SAMPLE_RATE * factor, SAMPLE_RATE)
     return np.resize(resampled, len(samples))
 
 
 def lost_stroke(samples: Samples, severity: float, rng: np.random.Generator) -> Samples:
-    """The machine falters: a piece of up to three seconds is 10 dB softer."""
+    """Makes a piece of at most three seconds 10 dB softer, as if the machine faltered."""
     length = min(int(3 * severity * SAMPLE_RATE), len(samples))
     start = rng.integers(len(samples) - length + 1)
     gain = np.ones(len(samples))
@@ -68,7 +68,7 @@ def lost_stroke(samples: Samples, severity: float, rng: np.random.Generator) -> 
 
 
 def loudness(samples: Samples, severity: float, rng: np.random.Generator) -> Samples:
-    """Everything louder or softer, by up to 6 dB."""
+    """Makes the recording louder or softer by at most 6 dB."""
     return samples * 10 ** (rng.choice([-1, 1]) * 6 * severity / 20)
 
 
@@ -82,6 +82,6 @@ def _time(samples: Samples) -> Samples:
 
 
 def _added(samples: Samples, sound: Samples, decibel: float) -> Samples:
-    """Adds `sound` at a level relative to that of the recording."""
+    """Adds a sound at a level relative to the RMS of the recording; silence adds nothing."""
     rms, own = (np.sqrt(np.mean(np.square(s, dtype=np.float64))) for s in (samples, sound))
     return samples + sound * (rms / own * 10 ** (decibel / 20)) if own > 0 else samples

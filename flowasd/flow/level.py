@@ -1,7 +1,6 @@
 """A level of the flow: a squeeze, then identical steps; and the registry of their bijections."""
 
 import jax
-import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 

@@ -1,7 +1,7 @@
 """The report's pictures: pure functions from arrays to `<svg>` elements for an HTML page.
 
-Every picture is drawn in the text colour of the page that holds it, so that it suits a dark
-page as well as a light one, and has the same width, so that text has the same size in all.
+Every picture takes the text colour of its page, so that it fits dark and light pages. All pictures
+have the same width, so that their text has the same size.
 """
 
 import io
@@ -19,13 +19,13 @@ from sklearn.metrics import roc_curve
 
 CLASSES = {0: "normal", 1: "anomalous", None: "unlabelled"}
 COLOURS = {0: "#3b8bd0", 1: "#e8643c", None: "#8a8f98"}
-INK = "#010203"  # stands for the page's text colour until `_svg` puts that in
-WIDTH = 4.6  # inches: legible on a phone, and two fit side by side on a desk
+INK = "#010203"  # a placeholder, which `_svg` replaces by the text colour of the page
+WIDTH = 4.6  # inches; text is legible on a phone, and two pictures fit side by side on a desk
 
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.size": 9,
-    "text.parse_math": False,  # a `$` in a machine ID is no formula
+    "text.parse_math": False,  # a `$` in a machine ID does not begin a formula
     "text.color": INK,
     "axes.edgecolor": INK,
     "axes.labelcolor": INK,
@@ -45,7 +45,7 @@ STYLE: dict[Any, Any] = {
 def training_curve(
     train: Float[np.ndarray, "2 logged"], validation: Float[np.ndarray, "2 validated"]
 ) -> str:
-    """Draws the NLL over the steps (rows: step, nats per dimension); either may be empty."""
+    """Draws two curves of the NLL in nats per dimension over the step; either may be empty."""
     figure, axes = _axes(height=2.6)
     if train.size:
         axes.plot(*train, color=COLOURS[None], linewidth=1, label="training")
@@ -60,7 +60,7 @@ def training_curve(
 
 @matplotlib.rc_context(STYLE)
 def histogram(scores: Mapping[int | None, Sequence[float]], alt: str) -> str:
-    """Draws the scores of each class, by label, as shares of that class."""
+    """Draws a histogram of the scores of each class, in percent of the clips of that class."""
     edges = np.histogram_bin_edges(np.concatenate(list(scores.values())), bins=30)
     figure, axes = _axes(height=2.2)
     for label, values in scores.items():
@@ -79,7 +79,7 @@ def histogram(scores: Mapping[int | None, Sequence[float]], alt: str) -> str:
 
 @matplotlib.rc_context(STYLE)
 def roc(curves: Mapping[str, tuple[Sequence[int], Sequence[float]]]) -> str:
-    """Draws a ROC curve for each name's labels (0 and 1) and scores, pAUC's region shaded."""
+    """Draws a ROC curve for each name from labels (0 and 1) and scores; the pAUC part is shaded."""
     figure, axes = _axes(height=3.8)
     axes.axvspan(0, 0.1, color=INK, alpha=0.1, linewidth=0)
     axes.plot([0, 1], [0, 1], color=INK, alpha=0.4, linewidth=0.8, linestyle="--")
@@ -92,7 +92,7 @@ def roc(curves: Mapping[str, tuple[Sequence[int], Sequence[float]]]) -> str:
 
 @matplotlib.rc_context(STYLE)
 def severity_curves(curves: Mapping[str, Float[np.ndarray, "2 severity"]]) -> str:
-    """Draws the AUC over the severity of each stand-in (rows: severity, AUC in [0, 1])."""
+    """Draws the AUC of every stand-in over the severity; rows are severity and AUC in [0, 1]."""
     figure, axes = _axes(height=3.2)
     axes.axhline(50, color=INK, alpha=0.4, linewidth=0.8, linestyle="--")
     for name, (severity, auc) in curves.items():
@@ -113,16 +113,16 @@ def example(
     nll: tuple[float, float],
     alt: str,
 ) -> str:
-    """Draws a clip's bands, and under it the NLL of its frames on the same time axis.
+    """Draws the bands of a clip and, under them, the NLL of its frames on the same time axis.
 
     Args:
-        bands: In dB.
-        frame_nll: In nats per dimension.
-        label: Of the clip; gives the curve its colour.
-        hop_seconds: Time from one frame to the next.
-        decibels: The colours' range.
-        nll: A range that the NLL axis covers at least.
-        alt: What the picture shows, for those who cannot see it.
+        bands: Bands in dB.
+        frame_nll: NLL of every frame in nats per dimension.
+        label: Label of the clip, which decides the colour of the curve.
+        hop_seconds: Time from one frame to the next, in seconds.
+        decibels: Range of the colours in dB.
+        nll: Range that the NLL axis covers at least.
+        alt: Description of the picture for readers who cannot see it.
     """
     frames, n_bands = bands.shape
     figure = Figure(figsize=(WIDTH, 3.0))
@@ -132,7 +132,7 @@ def example(
     extent = (0, frames * hop_seconds, 0, n_bands)
     image = axes["mel"].imshow(bands.T, origin="lower", aspect="auto", extent=extent)
     image.set(clim=decibels, cmap="magma")
-    axes["mel"].set(ylabel="mel band")
+    axes["mel"].set(ylabel="band")
     axes["mel"].tick_params(labelbottom=False)
     figure.colorbar(image, cax=axes["bar"], label="dB")
     axes["nll"].sharex(axes["mel"])
@@ -155,10 +155,10 @@ def _legend_above(axes: Axes) -> None:
 
 def _svg(figure: Figure, alt: str) -> str:
     buffer = io.StringIO()
-    # Without a salt the identifiers in the file, and so the report, would change at every run.
+    # Without a salt, identifiers in the picture would change at every run, and so would the report.
     with matplotlib.rc_context({"svg.hashsalt": ascii(alt)}):
         nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
         figure.savefig(buffer, format="svg", dpi=100, metadata=nothing)
     _, _, svg = buffer.getvalue().partition("<svg")
-    svg = re.sub(r'<g id="[^"]*">', "<g>", svg)  # unused, and the same in every picture
+    svg = re.sub(r'<g id="[^"]*">', "<g>", svg)  # nothing refers to these identifiers
     return f'<svg role="img" aria-label="{escape(alt)}"{svg.replace(INK, "currentColor")}'

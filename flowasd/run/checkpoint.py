@@ -1,8 +1,8 @@
-"""Checkpoints of a run, by orbax; no other file imports it.
+"""Checkpoints of a run, written by orbax, which no other file imports.
 
-Each step holds three items: `model` (the flow), `trainer` (what only training needs: optimiser,
-step and random key) and `card` (JSON: config, machine IDs, front-end statistics). The last and the
-best step by validation NLL are kept.
+Each step holds three items: `model` (the flow), `trainer` (optimiser, step and random key, which
+only training needs) and `card` (JSON: config, machine IDs, front-end statistics). Two steps are
+kept: the last one, and the one with the lowest validation NLL.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from flowasd.run.workdir import REPEAT
 
 Tree = TypeVar("Tree")
 
-CARD = {"data", "config", "machine_ids", "mean", "std"}  # what a card must hold
+CARD = {"data", "config", "machine_ids", "mean", "std"}  # keys of every card
 
 
 class Checkpoints:
@@ -26,8 +26,8 @@ class Checkpoints:
 
     Args:
         workdir: Folder of the run.
-        create: Whether to write, all processes together, and the folder may be made; otherwise it
-            must hold a checkpoint, and this process reads it by itself.
+        create: If true, all processes write together, and the folder is made if it is missing. If
+            false, this process reads by itself, and the folder must hold a checkpoint.
 
     Raises:
         UserError: If there is no checkpoint and `create` is false.
@@ -57,12 +57,16 @@ class Checkpoints:
 
     @property
     def latest(self) -> int | None:
-        """The last step saved."""
+        """The last step that was saved; `None` if there is none."""
         return self._manager.latest_step()
 
     @property
     def best(self) -> int:
-        """The step with the lowest validation NLL; a `UserError` if there is no step at all."""
+        """The step with the lowest validation NLL.
+
+        Raises:
+            UserError: If there is no step at all.
+        """
         step = self._manager.best_step() or self.latest
         if step is None:
             raise UserError(f"{self._manager.directory}: no finished checkpoint; train first")
@@ -83,7 +87,7 @@ class Checkpoints:
         )
 
     def card(self, step: int) -> dict[str, Any]:
-        """Config, machine IDs and front-end statistics of a step.
+        """Returns config, machine IDs and front-end statistics of a step.
 
         Raises:
             UserError: If the checkpoint is damaged or of another format.
@@ -96,12 +100,17 @@ class Checkpoints:
         return card
 
     def restore(self, step: int, item: str, template: Tree) -> Tree:
-        """Restores `model` or `trainer` to where the template lies, or to the first device here.
+        """Restores `model` or `trainer`.
 
         Args:
             step: A step that was saved.
-            item: Which of the two.
-            template: A tree of arrays or of `jax.ShapeDtypeStruct`, of the saved shapes.
+            item: `"model"` or `"trainer"`.
+            template: A tree of arrays or of `jax.ShapeDtypeStruct` with the shapes that were saved.
+                The restored arrays lie on the same devices as those of the template. If these
+                name no devices, they lie on the first device of this process.
+
+        Raises:
+            UserError: If the checkpoint is damaged.
         """
         here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
         abstract = jax.tree.map(
@@ -123,7 +132,7 @@ class Checkpoints:
             ) from error
 
     def close(self) -> None:
-        """Waits for what is being written and lets go of the folder."""
+        """Waits until all is written and releases the folder."""
         self._manager.close()
 
 

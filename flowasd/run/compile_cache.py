@@ -1,4 +1,4 @@
-"""Compiled programs are kept between runs, by JAX itself, in the user's cache folder."""
+"""Makes JAX keep compiled programs between runs, in the user's cache folder."""
 
 import os
 
@@ -6,14 +6,14 @@ import jax
 
 from flowasd.files import user_cache
 
-WORTH_KEEPING = 0.1  # seconds of compilation
+WORTH_KEEPING = 0.1  # seconds; programs that compile faster are not kept
 
 
 def keep_compiled() -> None:
     """Switches JAX's persistent compilation cache on.
 
-    The environment's `JAX_COMPILATION_CACHE_DIR` names another folder, and
-    `JAX_ENABLE_COMPILATION_CACHE=false` switches it off.
+    The environment variable `JAX_COMPILATION_CACHE_DIR` names another folder, and
+    `JAX_ENABLE_COMPILATION_CACHE=false` switches the cache off.
     """
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         jax.config.update("jax_compilation_cache_dir", str(user_cache() / "compiled"))

@@ -17,7 +17,7 @@ MachineNLL = Float[np.ndarray, "time machine"]
 
 @partial(jax.jit, static_argnames="graph")
 def patch_nll(
-    graph: nnx.GraphDef[Glow], state: PyTree, x: Float[Array, "batch time mel"]
+    graph: nnx.GraphDef[Glow], state: PyTree, x: Float[Array, "batch time band"]
 ) -> Float[Array, "batch time machine"]:
     """NLL of every frame of every patch under every machine ID, in nats per dimension.
 
@@ -29,7 +29,7 @@ def patch_nll(
 
 def frame_nll(
     model: Glow,
-    clips: Sequence[Float[np.ndarray, "_ mel"]],
+    clips: Sequence[Float[np.ndarray, "_ band"]],
     *,
     length: int,
     hop: int,
@@ -43,7 +43,7 @@ def frame_nll(
 
     Args:
         model: The flow.
-        clips: Standardised log-mels `(time, mel)`.
+        clips: Standardised bands `(time, band)`.
         length: Frames of a patch.
         hop: Distance between patches in frames, at most `length`.
         batch_size: Patches in a batch.

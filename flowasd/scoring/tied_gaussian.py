@@ -73,5 +73,7 @@ def fit_tied_gaussian(
     away = features - mean[machine]
     scale = np.maximum(away.std(0), scale_floor)
     covariance = LedoitWolf(assume_centered=True).fit(away / scale).covariance_
-    precision = np.linalg.pinv(covariance, hermitian=True)  # the covariance of equal clips is 0
+    # A feature that moves less than the floor gets the variance that it lacks.
+    lacking = 1 - (away.std(0) / scale) ** 2
+    precision = np.linalg.pinv(covariance + np.diag(lacking), hermitian=True)
     return TiedGaussian(mean / scale, scale, precision)

@@ -1,9 +1,9 @@
-"""`--mode=score --engine=ray`: any number of files, scored by a pool of actors, a detector in each.
+"""`--mode=score --engine=ray`: scores any number of files by a pool of Ray actors.
 
 The sorted paths are cut into blocks, and every block becomes one Parquet file in the output
-folder, `scores/NAME.parquet`, with `errors/NAME.parquet` where files of it could not be scored.
-NAME is a hash of the block's paths and of the model, so a run that was stopped goes on where it
-was.
+folder, `scores/NAME.parquet`. If files of a block could not be scored, `errors/NAME.parquet` lists
+them. NAME is a hash of the block's paths and of the model, so that a command that was stopped can
+be repeated and scores only the blocks that are missing.
 """
 
 import contextlib
@@ -58,30 +58,30 @@ def score_fleet(
     """Scores files into Parquet shards, on the Ray cluster of RAY_ADDRESS or on this machine.
 
     Args:
-        workdir: Folder of a run; on a cluster, one that every node sees.
-        inputs: Files, folders or globs, of this machine or as URLs that fsspec knows.
-        machine_id: The ID of all files; without it, each file's name tells.
+        workdir: Folder of a run; on a cluster, every node must see it.
+        inputs: Files, folders or globs on this machine, or URLs that fsspec knows.
+        machine_id: The ID of all files; if `None`, the name of each file tells its ID.
         output: Folder of the shards, on this machine.
-        config: Settings of the scoring; without it, those of the run.
-        actors: Size of the pool; without it, one for every GPU, or for every CPU core if none.
-        files_per_block: Files of a shard.
+        config: Settings of the scoring; if `None`, those of the run.
+        actors: Number of actors; if `None`, one for each GPU, or for each CPU core without GPUs.
+        files_per_block: Number of files of a shard.
 
     Returns:
-        The exit status: 1 if a file could not be scored.
+        The exit status: 1 if a file could not be scored, else 0.
 
     Raises:
-        UserError: If there is no checkpoint or no file; if `output` is not given, or holds the
-            scores of other files or another model.
+        UserError: If there is no checkpoint or no file; or if `output` is `None`, or holds the
+            scores of other files or of another model.
     """
     if not inputs:
         raise UserError("nothing to score; name files, folders, globs or URLs with --input")
     if output is None:
         raise UserError("--engine=ray writes a folder of shards; name it with --output")
     folder, paths = Path(output), find_recordings(inputs)
-    with _ray():  # started before JAX, which warns of new processes
-        jax.config.update("jax_platforms", "cpu")  # accelerators are for the actors
+    with _ray():  # started before JAX, which warns of processes that start later
+        jax.config.update("jax_platforms", "cpu")  # the actors use the accelerators
         detector = Detector.load(workdir, config)
-        detector.score([], machine_id)  # refuses an ID that it does not know
+        detector.score([], machine_id)  # raises a `UserError` if the ID is unknown
         if detector.kind == "SIMULATED":
             print("flowasd: this model was trained on SIMULATED recordings", file=sys.stderr)
         model = hashlib.sha256((workdir / CALIBRATION).read_bytes()).hexdigest()
@@ -97,7 +97,7 @@ def score_fleet(
 
 
 def _ray() -> contextlib.AbstractContextManager:
-    """Starts Ray, or joins the cluster of RAY_ADDRESS; quiet unless something is wrong."""
+    """Starts Ray or joins the cluster of RAY_ADDRESS; only errors are printed."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     logging.getLogger("ray.data").setLevel(logging.ERROR)
@@ -106,13 +106,16 @@ def _ray() -> contextlib.AbstractContextManager:
 
 
 def find_recordings(inputs: Sequence[str]) -> list[str]:
-    """Finds the audio files that files, folders (with all below them), globs or URLs name.
+    """Finds the audio files of this machine and of URLs.
+
+    Args:
+        inputs: Files, globs or URLs, or folders, of which all files at every depth count.
 
     Returns:
         Absolute paths and URLs, sorted, each once.
 
     Raises:
-        UserError: If one of them matches no audio file, or is a URL that cannot be listed.
+        UserError: If an input matches no audio file, or is a URL that cannot be listed.
     """
     urls = [name for name in inputs if "://" in name]
     local = [name for name in inputs if "://" not in name]
@@ -135,7 +138,7 @@ def _list_url(url: str) -> Iterator[str]:
         system, pattern = fsspec.url_to_fs(url)
         names = system.glob(pattern) if "*" in pattern else [pattern]
         files = [file for name in names for file in system.find(name)]
-    except (ImportError, OSError, ValueError) as error:  # no such protocol, folder or permission
+    except (ImportError, OSError, ValueError) as error:  # bad protocol, folder or permission
         raise UserError(f"{url}: cannot be listed ({error})") from error
     for file in files:
         name = PurePosixPath(file)
@@ -144,7 +147,7 @@ def _list_url(url: str) -> Iterator[str]:
 
 
 def cut_blocks(paths: Sequence[str], settings: list[Any], size: int) -> dict[str, list[str]]:
-    """Paths in blocks of one size, each by its name: a hash of the paths and of the settings."""
+    """Cuts paths into blocks of one size; the name of each is a hash of its paths and settings."""
     blocks = [list(paths[first : first + size]) for first in range(0, len(paths), size)]
     keys = [json.dumps([settings, block]).encode() for block in blocks]
     names = [hashlib.sha256(key).hexdigest()[:32] for key in keys]
@@ -157,7 +160,7 @@ def score_blocks(
     arguments: tuple[Path, str | None, RunConfig | None],
     actors: int | None,
 ) -> None:
-    """Scores the blocks that have no shard yet; a block is done when its scores are there."""
+    """Scores the blocks that have no shard of scores yet, and writes their shards."""
     scores, errors = folder / "scores", folder / "errors"
     scores.mkdir(parents=True, exist_ok=True)
     errors.mkdir(exist_ok=True)
@@ -174,7 +177,7 @@ def score_blocks(
             shard = f"{row['name']}.parquet"
             if row["errors"]:
                 write_bytes(errors / shard, row["errors"])
-            else:  # the files may have been mended
+            else:  # the files that failed before may have been repaired
                 (errors / shard).unlink(missing_ok=True)
             write_bytes(scores / shard, row["scores"])
             bar.update()
@@ -185,13 +188,13 @@ def _scored(
     arguments: tuple[Path, str | None, RunConfig | None],
     actors: int | None,
 ) -> ray.data.Dataset:
-    """The blocks with their shards as bytes; an actor that dies is replaced, its block repeated."""
+    """Returns blocks and shards as bytes; Ray replaces an actor that dies and repeats its block."""
     cluster = ray.cluster_resources()
     cpus, gpus = cluster["CPU"], cluster.get("GPU", 0)
     actors = min(actors or int(gpus or cpus), len(blocks))
     share = cpus_per_actor(ray.nodes(), actors)
     return ray.data.from_items(blocks, override_num_blocks=len(blocks)).map(
-        cast(Any, Scorer),  # a class, which map's annotation leaves out
+        cast(Any, Scorer),  # the annotation of `map` knows no classes
         fn_constructor_args=[*arguments, max(1, int(share))],
         compute=ray.data.ActorPoolStrategy(size=actors),
         num_cpus=share,
@@ -200,11 +203,13 @@ def _scored(
 
 
 def cpus_per_actor(nodes: Sequence[Mapping[str, Any]], actors: int) -> int | float:
-    """The most CPUs that every actor can have with all of them placed: whole ones, or part of one.
+    """Returns the most CPUs that each actor can have if all actors are to run at the same time.
+
+    This is a whole number, or a fraction if there are more actors than CPUs.
 
     Args:
         nodes: What `ray.nodes()` returns.
-        actors: Size of the pool; where there are GPUs, each takes one.
+        actors: Number of actors; if there are GPUs, each actor takes one.
     """
     alive = [node["Resources"] for node in nodes if node["Alive"]]
     cpus, gpus = ([int(node.get(kind, 0)) for node in alive] for kind in ("CPU", "GPU"))
@@ -217,19 +222,19 @@ def cpus_per_actor(nodes: Sequence[Mapping[str, Any]], actors: int) -> int | flo
 
 
 class Scorer:
-    """A detector in an actor of its own.
+    """A Ray actor that has a detector of its own.
 
     Args:
         workdir: Folder of a run.
-        machine_id: The ID of all files; without it, each file's name tells.
-        config: Settings of the scoring; without it, those of the run.
-        threads: Threads that XLA may use.
+        machine_id: The ID of all files; if `None`, the name of each file tells its ID.
+        config: Settings of the scoring; if `None`, those of the run.
+        threads: Number of threads that XLA may use.
     """
 
     def __init__(
         self, workdir: Path, machine_id: str | None, config: RunConfig | None, threads: int
     ):
-        os.environ["NPROC"] = str(threads)  # XLA reads it as it starts
+        os.environ["NPROC"] = str(threads)  # XLA reads this when it starts
         keep_compiled()
         self._detector = Detector.load(workdir, config)
         self._machine_id = machine_id
@@ -241,7 +246,8 @@ class Scorer:
             block: Its `name` and the `paths` of its files.
 
         Returns:
-            Its `name`, and the Parquet files `scores` and `errors`, the latter empty if none.
+            Its `name`, and the bytes of its Parquet files `scores` and `errors`. If all files
+            were scored, `errors` is empty.
         """
         scored, failed = [], []
         paths = list(block["paths"])
@@ -269,7 +275,7 @@ class Scorer:
 
 
 def _fetch(path: str, folder: Path) -> Path | UserError:
-    """The path; or, of a URL, where in a folder of its own it has been copied to."""
+    """Returns a local path, or copies the file of a URL to `folder` and returns the copy's path."""
     if "://" not in path:
         return Path(path)
     try:
@@ -278,7 +284,7 @@ def _fetch(path: str, folder: Path) -> Path | UserError:
         here = folder / PurePosixPath(remote).name
         system.get_file(remote, str(here))
         return here
-    except Exception as error:  # every backend of fsspec has exceptions of its own
+    except Exception as error:  # every backend of fsspec has its own exceptions
         return UserError(f"{path}: cannot be fetched ({error!r})")
 
 

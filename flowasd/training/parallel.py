@@ -1,7 +1,7 @@
-"""One program from one device to many: process start, mesh, and what lies where.
+"""One program for one device or many: joining processes, and placing arrays on devices.
 
-Parameters are replicated, batches and the bank are split over the one axis `data`. All that is
-random is drawn as if there were one device, so that a seed means the same batches on any number.
+Parameters are replicated. Batches and the bank are split over the mesh's only axis, `data`. Random
+numbers are drawn as on one device, so a seed gives the same batches on any number of devices.
 """
 
 import os
@@ -25,13 +25,16 @@ HEARTBEAT = 30  # seconds of silence after which a process counts as dead
 
 
 def launched_together(env: Mapping[str, str]) -> bool:
-    """Whether a launcher that JAX knows says that this process is, or may be, one of several.
+    """Whether a launcher that JAX knows has started, or may have started, several processes.
 
-    Alone, a process must not ask JAX to find out: it might wait for others, or be left with one of
-    its devices, since under Slurm and Open MPI JAX gives each process one.
+    A process that is alone must not ask JAX to join others. JAX might wait for them in vain, and
+    under Slurm and Open MPI it would give the process only one of its devices.
+
+    Args:
+        env: The environment variables of the process.
     """
     config: Any = jax.config
-    on_tpu_vm = "tpu" in (config.jax_platforms or "")  # JAX sets it on a Cloud TPU's host
+    on_tpu_vm = "tpu" in (config.jax_platforms or "")  # JAX sets this on a Cloud TPU's host
     asks_metadata = on_tpu_vm and not {"TPU_SKIP_MDS_QUERY", "TPU_WORKER_HOSTNAMES"} & env.keys()
     return (
         ("SLURM_STEP_NODELIST" in env and int(env.get("SLURM_NTASKS", 1)) > 1)
@@ -44,15 +47,15 @@ def launched_together(env: Mapping[str, str]) -> bool:
 
 @contextmanager
 def processes(config: ParallelConfig) -> Iterator[None]:
-    """Joins the processes of a run for the block, in which they all do the same.
+    """Joins the processes of a run while the block runs; all of them run the same block.
 
-    Must be entered before anything else touches a device. A run of one process passes through.
+    Enter it before other code uses a device. It does nothing in a run of one process.
 
     Args:
         config: The `parallel` part of a run's config.
 
     Raises:
-        UserError: If the processes do not find, or lose, each other.
+        UserError: If the processes do not find each other, or one of them is lost later.
     """
     if config.coordinator:
         address: dict[str, Any] = {
@@ -65,12 +68,12 @@ def processes(config: ParallelConfig) -> Iterator[None]:
     else:
         yield
         return
-    jax.config.update("jax_enable_preemption_service", False)  # it would swallow SIGTERM
+    jax.config.update("jax_enable_preemption_service", False)  # it would catch SIGTERM
     try:
         jax.distributed.initialize(
             **address, heartbeat_timeout_seconds=HEARTBEAT, shutdown_timeout_seconds=HEARTBEAT
         )
-        multihost_utils.sync_global_devices("start")  # later, gloo would wait for 30 s only
+        multihost_utils.sync_global_devices("start")  # gloo waits only 30 s for a first collective
     except (RuntimeError, TypeError, ValueError) as error:
         raise UserError(
             f"the processes of this run do not find each other ({_first_line(error)}); give each "
@@ -89,10 +92,10 @@ def processes(config: ParallelConfig) -> Iterator[None]:
 
 
 def tells_of_others(error: Exception) -> bool:
-    """Whether an error is of the kind that a lost process gives: XLA's, but not one of memory.
+    """Whether an error may come from a lost process: any error of XLA but a lack of memory.
 
-    The type does not tell: what XLA raises as a compiled function is called is a `ValueError`.
-    XLA's messages begin with the name of a status.
+    The type of the error does not tell, because XLA raises a `ValueError` when a compiled function
+    is called. The message tells, because XLA begins it with the name of a status.
     """
     return re.match(r"(?!RESOURCE_EXHAUSTED)[A-Z_]+: ", str(error)) is not None
 
@@ -102,7 +105,7 @@ def _first_line(error: Exception) -> str:
 
 
 def leave(status: int) -> NoReturn:
-    """Ends this process; with others joined, at once, so that they notice and do not wait."""
+    """Ends this process; if it has joined others, it ends at once, so that they notice it."""
     if jax.distributed.is_initialized():
         sys.stdout.flush()
         sys.stderr.flush()
@@ -111,16 +114,16 @@ def leave(status: int) -> NoReturn:
 
 
 def is_first() -> bool:
-    """Whether this is the process that writes what is written once."""
+    """Whether this is process 0, which alone writes the files of the run."""
     return jax.process_index() == 0
 
 
 @contextmanager
 def first_before_others() -> Iterator[None]:
-    """Lets process 0 through the block before the others, which then find what it wrote.
+    """Runs the block in process 0 first, then in the others, which find the files it wrote.
 
     Raises:
-        UserError: In the others, if process 0 failed in it.
+        UserError: In the other processes, if process 0 failed in the block.
     """
     if not is_first() and not multihost_utils.broadcast_one_to_all(np.bool_(False)):
         raise UserError(f"process {jax.process_index()} stops because process 0 did")
@@ -134,26 +137,26 @@ def first_before_others() -> Iterator[None]:
 
 
 def data_mesh() -> Mesh:
-    """All devices of all processes in a row; what is split over them is split over `data`."""
+    """Returns the mesh of all devices of all processes; its only axis is `data`."""
     return jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """On every device, whole."""
+    """Returns the sharding of an array that every device holds completely."""
     return NamedSharding(mesh, P())
 
 
 def split(mesh: Mesh) -> NamedSharding:
-    """Split by the first axis, an equal share of rows on every device."""
+    """Returns the sharding that gives every device an equal share of the rows of an array."""
     return NamedSharding(mesh, P("data"))
 
 
 def global_batch(mesh: Mesh, local: PyTree) -> Any:
-    """Joins the rows that every process holds into one batch, split over the devices.
+    """Joins the rows of all processes into one batch that is split over the devices.
 
     Args:
         mesh: The devices.
-        local: A tree of host arrays: this process's rows, equally many in every process.
+        local: Tree of host arrays with the rows of this process; every process has as many.
 
     Returns:
         The same tree of arrays with the rows of all processes, in the order of the processes.
@@ -164,7 +167,7 @@ def global_batch(mesh: Mesh, local: PyTree) -> Any:
 
 
 def replicate(mesh: Mesh, tree: PyTree) -> Any:
-    """Places a tree of arrays that every process has on every device, whole."""
+    """Places a tree of arrays, the same in every process, completely on every device."""
     sharding = replicated(mesh)
 
     def place(x: np.ndarray | jax.Array) -> jax.Array:
@@ -174,14 +177,14 @@ def replicate(mesh: Mesh, tree: PyTree) -> Any:
 
 
 def split_rows(mesh: Mesh, rows: np.ndarray) -> jax.Array:
-    """Splits an array that every process has; rows of zeros at its end make the shares equal."""
+    """Splits an array, the same in every process, by rows; zeros at its end make shares equal."""
     padding = -len(rows) % mesh.size
     rows = np.pad(rows, [(0, padding)] + [(0, 0)] * (rows.ndim - 1)) if padding else rows
     return jax.make_array_from_process_local_data(split(mesh), rows, rows.shape)
 
 
 def check_batch_size(batch_size: int) -> None:
-    """Raises a `UserError` if the devices' shares of a batch would not be equal."""
+    """Raises a `UserError` if a batch cannot be split into equal shares for all devices."""
     if batch_size % jax.device_count():
         raise UserError(
             f"config.train.batch_size={batch_size} is not a multiple of the number of devices, "

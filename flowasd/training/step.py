@@ -110,7 +110,7 @@ def with_noise(
 ) -> Float[Array, "batch time band 1"]:
     """Adds the noise that only training sees.
 
-    Without it, a mel band that hardly moves would have a density without bound.
+    Without it, a band that hardly moves would have a density without bound.
     """
     return x + noise * jax.random.normal(key, x.shape)
 

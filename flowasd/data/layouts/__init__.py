@@ -1,4 +1,4 @@
-"""The layouts: every way that recordings are laid out in folders, in one registry.
+"""The registry of layouts: how recordings are arranged in folders and what their names mean.
 
 To add a layout, write a file like `dcase2020.py` and add a line to `LAYOUTS`.
 """
@@ -12,12 +12,12 @@ from flowasd.data.layouts import dcase2020
 
 
 class Layout(NamedTuple):
-    """How recordings are found and what their names say.
+    """The functions of one layout.
 
     Attributes:
         read_dataset: Lists the training clips below a folder, and the test clips if there are any.
-        read_test_clips: Lists the test clips alone; the folder needs no training clips.
-        parse_clip: Reads machine ID and label off one file's name.
+        read_test_clips: Lists only the test clips below a folder, which needs no training clips.
+        parse_clip: Reads the machine ID and the label from the name of one file.
     """
 
     read_dataset: Callable[[Path], Dataset]

@@ -1,4 +1,4 @@
-"""DCASE 2020 Task 2's file names and folders: which clip is of which machine, and is it normal."""
+"""The layout of DCASE 2020 Task 2: `train/` and `test/`, and file names with ID and label."""
 
 import os
 import re
@@ -17,10 +17,10 @@ _EXPECTED = "normal_id_00_00000000.wav, anomaly_id_00_00000000.wav or id_00_0000
 
 
 def parse_clip(path: Path) -> Clip:
-    """Reads machine ID and label off a DCASE file name.
+    """Reads the machine ID and the label from a DCASE file name.
 
     Raises:
-        UserError: If the name is not DCASE's.
+        UserError: If the name does not have DCASE's form.
     """
     match = _NAME.fullmatch(path.name)
     if match is None:
@@ -29,16 +29,16 @@ def parse_clip(path: Path) -> Clip:
 
 
 def read_dataset(root: Path) -> Dataset:
-    """Lists the clips of `root/train` and `root/test`, or of the one machine type below `root`.
+    """Lists the clips of `root/train` and `root/test`, or of the only machine type below `root`.
 
     Args:
-        root: The machine type's folder (the one with `train/` in it) or a folder up to three
-            levels above, so that an archive that nests its top folder in itself can be named
-            as it was unpacked.
+        root: The folder of the machine type, which has `train/` in it, or a folder up to three
+            levels above it. An unpacked archive may therefore have folders around the data.
 
     Raises:
-        UserError: If there is no such folder, or several; if names are not DCASE's; if training
-            clips are missing, altogether or for an ID in `test/`, or anomalous.
+        UserError: If there is no such folder, or several; if a name does not have DCASE's form; if
+            there are no training clips, or none of an ID in `test/`; or if a training clip is
+            anomalous.
     """
     folder = _find_machine_type(root, "train")
     dataset = _list_dataset(folder)
@@ -47,13 +47,14 @@ def read_dataset(root: Path) -> Dataset:
 
 
 def read_test_clips(root: Path) -> Dataset:
-    """Lists the clips of a `test/` folder alone, such as that of the evaluation set.
+    """Lists only the clips of a `test/` folder, such as that of the evaluation set.
 
     Args:
-        root: As for `read_dataset`, but for the folder that has `test/` in it.
+        root: The folder that has `test/` in it, or a folder up to three levels above it.
 
     Raises:
-        UserError: If there is no such folder, or several, or no clip, or names are not DCASE's.
+        UserError: If there is no such folder, or several; if there is no clip; or if a name does
+            not have DCASE's form.
     """
     folder = _find_machine_type(root, "test")
     dataset = _list_dataset(folder, parts=("test",))
@@ -69,14 +70,14 @@ def _list_dataset(folder: Path, parts: Sequence[str] = ("train", "test")) -> Dat
             f"{len(wrong)} file names are not DCASE's ({_some(wrong)}); expected {_EXPECTED}"
         )
     return Dataset(
-        machine_type=Path(os.path.abspath(folder)).name,  # abspath: the root may be "."
+        machine_type=Path(os.path.abspath(folder)).name,  # `abspath`, because the root may be "."
         train=tuple(map(parse_clip, paths.get("train", ()))),
         test=tuple(map(parse_clip, paths["test"])),
     )
 
 
 def _find_machine_type(root: Path, part: str) -> Path:
-    """Finds the folder that has `part` in it, at `root` or below it; the nearest level wins."""
+    """Finds the folder with `part` in it: `root`, or the only one at the nearest level below."""
     if not root.is_dir():
         raise UserError(f"{root}: no such folder; name the one that holds slider/{part}")
     for above in ("", "*/", "*/*/", "*/*/*/"):
@@ -90,7 +91,7 @@ def _find_machine_type(root: Path, part: str) -> Path:
 
 
 def _check(dataset: Dataset, folder: Path) -> None:
-    """Refuses what no model could be trained on, or tested with."""
+    """Raises a `UserError` if a model cannot be trained on these clips or tested on them."""
     if not dataset.train:
         raise UserError(f"{folder / 'train'}: holds no .wav or .flac clip to train on")
     if anomalous := [clip.name for clip in dataset.train if clip.label == 1]:

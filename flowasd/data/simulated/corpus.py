@@ -1,8 +1,9 @@
 """The built-in corpus: simulated slide rails in a simulated factory, in DCASE's layout.
 
-It stands in for recordings in tests and trials. Machines (`slide_rail.py`) differ by ID, recordings
-differ from one another, anomalies are faults of several causes and graded severity, and factory
-noise covers all of it, so that the corpus is neither trivial nor hopeless.
+The corpus replaces recordings in tests and trials. Every ID is another machine (`slide_rail.py`),
+and no two recordings of a machine are alike. An anomaly is a fault of one of several causes, of
+graded severity. Factory noise covers the machines, so that the anomalies are neither trivial nor
+impossible to find.
 """
 
 import csv
@@ -28,9 +29,9 @@ from flowasd.data.simulated.slide_rail import (
     wander,
 )
 
-VERSION = 1  # of the simulation: raise it with every change that changes a sample
+VERSION = 1  # of the simulation; raise it whenever a sample changes
 _FANS = (187.0, 263.0, 412.0)  # Hz
-_RMS = 0.01  # of the factory's noise: MIMII's slide rails are recorded at about -40 dB
+_RMS = 0.01  # of the factory noise; MIMII's recordings of slide rails lie at about -40 dB
 
 
 def simulate_clip(
@@ -40,9 +41,9 @@ def simulate_clip(
 
     Args:
         machine_id: One of `RAILS`.
-        rng: Everything random is drawn from it.
-        fault: Its cause, one of `CAUSES`, or None for a healthy machine.
-        severity: Of the fault, from 0 to 1.
+        rng: Source of all random numbers.
+        fault: Cause of the fault, one of `CAUSES`; `None` for a healthy machine.
+        severity: Severity of the fault, from 0 to 1.
 
     Returns:
         float32 samples in [-1, 1].
@@ -58,30 +59,30 @@ def simulate_clip(
 
 
 def simulated_corpus(cache_dir: Path, seed: int, n_train: int, n_test: int) -> Path:
-    """Writes the corpus, once, as DCASE lays its own out.
+    """Writes the corpus in the layout of DCASE 2020, unless it is there already.
 
     Args:
-        cache_dir: Where corpora are kept, each in a folder named after its settings.
+        cache_dir: Folder of all corpora; each one has a folder in it, named by its settings.
         seed: Another seed gives other clips of the same machines.
-        n_train: Normal training clips per machine ID.
-        n_test: Normal and also anomalous test clips per machine ID.
+        n_train: Number of training clips of each machine ID.
+        n_test: Number of normal test clips of each machine ID, and of anomalous ones too.
 
     Returns:
-        The folder that holds `slider/{train,test}/*.flac`, and `slider/faults.csv`
-        (file, cause, severity) with what is wrong in each anomalous clip.
+        The folder that holds `slider/{train,test}/*.flac` and `slider/faults.csv`, which has
+        the file, the cause and the severity of every anomalous clip.
     """
     root = cache_dir / f"slide_rail_v{VERSION}_seed{seed}_train{n_train}_test{n_test}"
     if root.is_dir():
         return root
     cache_dir.mkdir(parents=True, exist_ok=True)
-    # Renamed into place when complete, so that no interrupted run leaves half a corpus.
+    # The folder is renamed when it is complete, so that an interrupted run leaves no half corpus.
     with tempfile.TemporaryDirectory(prefix="unfinished-", dir=cache_dir) as scratch:
         complete = Path(scratch, "corpus")
         _write_corpus(complete / "slider", seed, n_train, n_test)
         try:
             complete.rename(root)
         except OSError:
-            if not root.is_dir():  # else another process was first, with the same clips
+            if not root.is_dir():  # otherwise another process has written the same clips
                 raise
     return root
 
@@ -92,7 +93,7 @@ def _write_corpus(folder: Path, seed: int, n_train: int, n_test: int) -> None:
     for stream, (part, state, count) in enumerate(parts):
         (folder / part).mkdir(parents=True, exist_ok=True)
         for machine_id, number in product(RAILS, range(count)):
-            # Streams of their own, so that a larger corpus begins with a smaller one's clips.
+            # Every clip has a stream of its own: a larger corpus has all clips of a smaller one.
             rng = np.random.default_rng([seed, stream, int(machine_id[-2:]), number])
             path = folder / part / f"{state}_{machine_id}_{number:08d}.flac"
             fault = (None, 0.0)
@@ -105,7 +106,7 @@ def _write_corpus(folder: Path, seed: int, n_train: int, n_test: int) -> None:
 
 
 def _factory(rng: np.random.Generator) -> Float[np.ndarray, " samples"]:
-    """Other machines: falling noise, often with a hum of many lines, and now and then an event."""
+    """Sound of other machines: noise that falls with frequency, often a hum, sometimes an event."""
     fall = (1 + FREQUENCY / 150) ** -rng.normal(1.1, 0.1)
     noise = np.fft.rfft(rng.standard_normal(N_SAMPLES, dtype=np.float32))
     sound = np.fft.irfft(fall * noise, N_SAMPLES)
@@ -120,7 +121,7 @@ def _factory(rng: np.random.Generator) -> Float[np.ndarray, " samples"]:
 
 
 def _hum(rng: np.random.Generator) -> Float[np.ndarray, " samples"]:
-    """One of the factory's fans: lines at the multiples of its pitch, which wavers a little."""
+    """Sound of a fan: tones at all multiples of its pitch, which wavers a little."""
     pitch = rng.choice(_FANS) * rng.normal(1, 0.002)
     cycles = pitch * TIME + 0.3 * np.cumsum(wander(rng, 1.0)) / SAMPLE_RATE
     level = 0.3 * rng.lognormal(sigma=0.3)
@@ -128,7 +129,7 @@ def _hum(rng: np.random.Generator) -> Float[np.ndarray, " samples"]:
 
 
 def _event(rng: np.random.Generator) -> Float[np.ndarray, " samples"]:
-    """A beep, or a clang of struck metal."""
+    """Sound of a beep or of struck metal."""
     if rng.uniform() < 0.3:
         beep = TIME[: int(rng.uniform(0.2, 0.8) * SAMPLE_RATE)]
         return 0.1 * np.sin(2 * np.pi * 6400 * beep)

@@ -1,7 +1,7 @@
-"""The simulated slide rail: how its carriage moves, what that sounds like, and what breaks.
+"""The simulated slide rail: the movement of its carriage, its sounds, and its faults.
 
-A fault is no sound mixed in but a machine with other parameters. A slack belt, say, makes the
-speed ripple, and then every sound that follows the speed ripples with it.
+A fault changes the parameters of the machine; no sound is mixed in. A loose belt, for example,
+makes the speed ripple, and every sound that depends on the speed ripples too.
 """
 
 from dataclasses import dataclass, replace
@@ -12,33 +12,33 @@ from jaxtyping import Bool, Float
 SAMPLE_RATE = 16000
 N_SAMPLES = 10 * SAMPLE_RATE
 TIME = np.arange(N_SAMPLES) / SAMPLE_RATE
-# Hz, and above 0, which is divided by.
+# Hz; never 0, because some formulas divide by it.
 FREQUENCY = np.maximum(np.fft.rfftfreq(N_SAMPLES, 1 / SAMPLE_RATE), 1.0).astype(np.float32)
 
 CAUSES = ("rail damage", "loose belt", "no grease", "motor load")
 
-_RAMP = 0.25  # share of a stroke spent speeding up, and again slowing down
+_RAMP = 0.25  # share of a stroke for speeding up; slowing down takes as long
 _CORNER = 700.0  # Hz; dull sounds lie below, bright ones above
 _SHARPNESS = 12.0  # quality factor of the frame's resonances
 
 
 @dataclass(frozen=True)
 class SlideRail:
-    """One machine; levels are amplitudes, where the factory's noise has an RMS of 1.
+    """One machine. Levels are amplitudes; the factory noise has an RMS of 1.
 
     Attributes:
-        strokes: Seconds that the way out takes, and the way back.
-        rest: Seconds of rest after each stroke.
-        whine: The motor's fundamental in Hz, at top speed on the way out.
-        harmonics: Level of each multiple of the whine, from the fundamental on.
-        resonances: The frame's resonances in Hz.
-        rolling: Level of the dull noise that grows with the speed.
-        hiss: Level of the bright noise that grows with the speed squared.
-        thud: Level of the end stops.
+        strokes: Duration of the way out and of the way back, in seconds.
+        rest: Rest after each stroke, in seconds.
+        whine: Fundamental frequency of the motor at top speed on the way out, in Hz.
+        harmonics: Level of each multiple of that frequency, from the fundamental on.
+        resonances: Resonances of the frame, in Hz.
+        rolling: Level of the dull noise, which is proportional to the speed.
+        hiss: Level of the bright noise, which is proportional to the square of the speed.
+        thud: Level of the sound at the end stops.
         ripple: Relative unevenness of the speed.
-        knock: Level of a damaged place that the carriage runs over,
-        knock_at: and that place, as a fraction of the way out.
-        slap: Level of the belt's slap when the carriage starts.
+        knock: Level of the sound that the rollers make at a damaged place of the rail.
+        knock_at: Position of the damaged place, as a fraction of the way out.
+        slap: Level of the belt's slap when the carriage speeds up or slows down.
         squeal: Level of the squeal of dry rails.
     """
 
@@ -106,9 +106,10 @@ def damage(rail: SlideRail, fault: str, severity: float, place: float) -> SlideR
 
     Args:
         rail: The machine.
-        fault: Its cause, one of `CAUSES`.
-        severity: From 0, none, to 1.
-        place: Where the rail is damaged, if it is: fraction of the way out, from 0.2 to 0.8.
+        fault: Cause of the fault, one of `CAUSES`.
+        severity: Severity of the fault; 0 is a healthy machine, 1 the worst fault.
+        place: Position of a damaged place of the rail, as a fraction of the way out, from 0.2 to
+            0.8. Only "rail damage" uses it.
     """
     if fault == "rail damage":
         return replace(rail, knock=5.0 * severity, knock_at=place)
@@ -130,7 +131,7 @@ def damage(rail: SlideRail, fault: str, severity: float, place: float) -> SlideR
 
 
 def vary(rail: SlideRail, rng: np.random.Generator) -> SlideRail:
-    """Returns the machine as it is on another day: a bit slower or faster, louder or softer."""
+    """Returns the machine with small random changes of pace and levels, as on another day."""
     pace, rest = rng.lognormal(sigma=0.02, size=2).tolist()
     rolling, hiss, thud, motor = rng.lognormal(sigma=0.15, size=4).tolist()
     return replace(
@@ -146,7 +147,7 @@ def vary(rail: SlideRail, rng: np.random.Generator) -> SlideRail:
 
 
 def rail_sound(rail: SlideRail, rng: np.random.Generator) -> Float[np.ndarray, " samples"]:
-    """Simulates ten seconds of one machine, without the factory around it."""
+    """Simulates ten seconds of one machine, without the noise of the factory."""
     starts, durations, outward = _strokes(rail, rng)
     speed = _speed(rail, starts, durations, rng)
     place = np.where(outward, rail.knock_at, 1 - rail.knock_at)
@@ -165,7 +166,7 @@ def rail_sound(rail: SlideRail, rng: np.random.Generator) -> Float[np.ndarray, "
 
     dull, bright, tonal = np.fft.rfft(np.stack([dull, bright, tonal]))
     low_pass = 1 / (1 + 1j * FREQUENCY / _CORNER)
-    # Second-order band passes beside the direct sound.
+    # The direct sound, and a second-order band pass for each resonance.
     frame = 1 + sum(
         2 / (1 + 1j * _SHARPNESS * (FREQUENCY / resonance - resonance / FREQUENCY))
         for resonance in rail.resonances
@@ -177,15 +178,15 @@ def rail_sound(rail: SlideRail, rng: np.random.Generator) -> Float[np.ndarray, "
 def harmonic_sum(
     cycles: Float[np.ndarray, " samples"], levels: Float[np.ndarray, " harmonic"]
 ) -> Float[np.ndarray, " samples"]:
-    """Adds the multiples of a tone, given its phase in cycles and each multiple's amplitude."""
+    """Returns the sum of a tone's multiples, from its phase in cycles and all amplitudes."""
     angle = (2 * np.pi * (cycles % 1)).astype(np.float32)
     turn = np.cos(angle) + 1j * np.sin(angle)
-    # A multiple's phasor is a power of the fundamental's, their sum a polynomial in it.
+    # The phasor of a multiple is a power of the fundamental's, so the sum is a polynomial in it.
     return np.polyval(np.append(levels[::-1], 0).astype(np.float32), turn).imag
 
 
 def wander(rng: np.random.Generator, rate: float) -> Float[np.ndarray, " samples"]:
-    """A random curve of variance about 1 that turns about `rate` times a second."""
+    """Returns a random curve with a variance of about 1 that turns about `rate` times a second."""
     knots = rng.standard_normal(int(10 * rate) + 2)
     return np.interp(TIME * rate, np.arange(len(knots)), knots).astype(np.float32)
 
@@ -193,12 +194,12 @@ def wander(rng: np.random.Generator, rate: float) -> Float[np.ndarray, " samples
 def _strokes(
     rail: SlideRail, rng: np.random.Generator
 ) -> tuple[Float[np.ndarray, " stroke"], Float[np.ndarray, " stroke"], Bool[np.ndarray, " stroke"]]:
-    """Draws when strokes start and how long they take, in seconds, and which go outward."""
+    """Draws the start and the duration of every stroke in seconds, and whether it goes outward."""
     cycle = sum(rail.strokes) + 2 * rail.rest
     outward = np.arange(2 * int(TIME[-1] / cycle) + 4) % 2 == 0
     jitter = rng.normal(1, 0.01, size=len(outward))
     durations = np.where(outward, *rail.strokes) * jitter
-    # The recording begins anywhere in the first cycle.
+    # The recording begins at a random time in the first cycle.
     starts = np.cumsum(durations + rail.rest) - durations - rail.rest - cycle * rng.uniform()
     return starts, durations, outward
 
@@ -209,7 +210,7 @@ def _speed(
     durations: Float[np.ndarray, " stroke"],
     rng: np.random.Generator,
 ) -> Float[np.ndarray, " samples"]:
-    """The carriage's speed, 1 at the top of the way out: a trapezium a stroke, and its ripple."""
+    """Speed over the normal top speed outward: a trapezium for each stroke, with a ripple."""
     stroke = np.searchsorted(starts, TIME, side="right") - 1
     elapsed = (TIME - starts[stroke]) / durations[stroke]
     trapezium = np.clip(np.minimum(elapsed, 1 - elapsed) / _RAMP, 0, 1)
@@ -219,7 +220,7 @@ def _speed(
 
 
 def _whine(rail: SlideRail, speed: Float[np.ndarray, " samples"]) -> Float[np.ndarray, " samples"]:
-    """The motor: multiples of a frequency that follows the speed."""
+    """Sound of the motor: multiples of a frequency that is proportional to the speed."""
     cycles = np.cumsum(speed, dtype=np.float64) * (rail.whine / SAMPLE_RATE)
     return np.sqrt(speed) * harmonic_sum(cycles, np.array(rail.harmonics))
 
@@ -227,8 +228,8 @@ def _whine(rail: SlideRail, speed: Float[np.ndarray, " samples"]) -> Float[np.nd
 def _squeal(
     rail: SlideRail, speed: Float[np.ndarray, " samples"], rng: np.random.Generator
 ) -> Float[np.ndarray, " samples"]:
-    """Stick and slip: a tone of wandering pitch that comes and goes while the carriage moves."""
-    if rail.squeal == 0:  # greased, as most are; saves a seventh of the time
+    """Sound of dry rails: a tone of wandering pitch that comes and goes as the carriage moves."""
+    if rail.squeal == 0:  # most machines are greased; saves a seventh of the time
         return np.zeros_like(speed)
     pitch = 2400 * (1 + 0.05 * wander(rng, 5.0)) * (0.9 + 0.1 * speed)
     cycles = np.cumsum(pitch, dtype=np.float64) / SAMPLE_RATE
@@ -239,7 +240,7 @@ def _squeal(
 def _bursts(
     times: Float[np.ndarray, "*burst"], level: float, decay: float, rng: np.random.Generator
 ) -> Float[np.ndarray, " samples"]:
-    """Bursts of noise that die away with the time constant `decay`; each of another strength."""
+    """Bursts of noise at the given times, of random strength; `decay` is their time constant."""
     sound = np.zeros(N_SAMPLES, np.float32)
     envelope = np.exp(-np.arange(int(8 * decay * SAMPLE_RATE)) / (decay * SAMPLE_RATE))
     for time in times[(times >= 0) & (times < TIME[-1])]:
