@@ -1,43 +1,65 @@
-"""One run of an experiment: train, assess and evaluate in a folder of its own."""
+"""What the experiments share: one run in a folder of its own, and a command line."""
 
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+from absl import app, flags, logging
+from ml_collections import ConfigDict
+
+from flowasd.config import parse
 from flowasd.errors import UserError
 from flowasd.evaluation.assess import assess_to_csv
-from flowasd.evaluation.evaluate import evaluate, write_evaluation_report, write_results
+from flowasd.evaluation.calibrate import calibrate_run
+from flowasd.evaluation.evaluate import evaluate
+from flowasd.evaluation.results import write_results
+from flowasd.report.report import write_report
+from flowasd.run.records import read_record
 from flowasd.training.train import train
-from flowasd.typing import Config
 
 
-def run(config: Config, data: Path, workdir: Path, seed: int) -> dict:
+def run(config: ConfigDict, data: Path, workdir: Path, seed: int) -> dict[str, Any]:
     """Trains, assesses and evaluates one config on one data set; returns the run's summary.
 
-    A run that is done is not done again, one that was cut off goes on where it was.
+    A run that is done is not done again, and one that was cut off goes on where it was.
     """
     summary = workdir / "results" / "summary.json"
-    config.data.root = str(data)
-    config.seed = seed
-    train(config, workdir)  # returns at once where it is done, refuses another config's run
+    config.update_from_flattened_dict({"data.root": str(data), "seed": seed})
+    train(parse(config), workdir)  # returns at once if it is done, refuses another config's run
     if not summary.exists():
+        calibrate_run(workdir)
         assess_to_csv(workdir, workdir)
         evaluation = evaluate(workdir)
-        write_evaluation_report(workdir, evaluation, workdir)
-        write_results(workdir, evaluation)
-    return json.loads(summary.read_text())
+        write_report(workdir / "report.html", evaluation)
+        write_results(workdir, evaluation)  # the summary is written last
+    return read_summary(summary)
 
 
-def numbers(text: str) -> list[int]:
-    """Numbers with commas between them, as a flag has them."""
-    return [int(number) for number in text.split(",")]
+def read_summary(path: Path) -> dict[str, Any]:
+    """Reads the summary of a run; a `UserError` if it is damaged or of another format."""
+    return read_record(path, f"remove {path.parent} and repeat the command")
+
+
+def numbers(flag: flags.FlagHolder[list[str]]) -> list[int]:
+    """Returns the numbers of a flag such as `--folds=0,4`."""
+    try:
+        return [int(number) for number in flag.value]
+    except ValueError as error:
+        raise UserError(f"--{flag.name}: {error}; write it as --{flag.name}=0,4") from error
 
 
 def command(main: Callable[[], None]) -> None:
-    """Runs the main function of an experiment; what the user can mend is one line and status 2."""
+    """Parses the flags and runs the main function of an experiment.
+
+    Wrong flags, and whatever else the user can mend, end as one line and status 2.
+    """
+    logging.set_verbosity(logging.ERROR)
+    app.define_help_flags()
     try:
+        if surplus := flags.FLAGS(sys.argv)[1:]:
+            raise UserError(f"not a flag: {' '.join(surplus)}")
         main()
-    except (UserError, OSError) as error:
+    except (flags.Error, UserError, OSError) as error:
         print(f"experiments: {error}", file=sys.stderr)
         sys.exit(2)

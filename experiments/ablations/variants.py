@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ml_collections import ConfigDict
+
 from configs import slider
-from flowasd.typing import Config
 
 SHARED: dict[str, Any] = {"level.conditional": False}
 CONTRAST: dict[str, Any] = SHARED | {"train.objective.name": "contrast"}
@@ -30,7 +31,7 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "n_fft 4096": {"frontend.n_fft": 4096, "frontend.hop_length": 2048},
     "n_fft 32768": {"frontend.n_fft": 32768},
     "hop 2048": {"frontend.hop_length": 2048},
-    "64 mel bands": {"frontend.n_mels": 64, "level.squeeze": (1, 64)},
+    "64 mel bands": {"frontend.n_bands": 64},
     # Size
     "width 32": {"level.width": 32},
     "width 256": {"level.width": 256},
@@ -47,12 +48,12 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     # Bad ones, which a proxy must find out
     "20 updates": {"train.steps": 20, "train.warmup_steps": 10, "train.eval_every": 20},
     "noise 2": {"train.noise": 2.0},
-    "8 mel bands": {"frontend.n_mels": 8, "level.squeeze": (1, 8)},
+    "8 mel bands": {"frontend.n_bands": 8},
 }
 
 
-def variant(name: str) -> Config:
-    """The config of a variant."""
+def variant(name: str) -> ConfigDict:
+    """Returns the config of a variant."""
     config = slider.get_config()
     for key, value in VARIANTS[name].items():
         *path, last = key.split(".")

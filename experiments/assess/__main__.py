@@ -1,32 +1,42 @@
 """Which figure from normal clips alone ranks detectors as real anomalies do?
 
-python -m experiments.assess [--runs runs/ablations runs/slider_fewshot]
+python -m experiments.assess [--runs=runs/ablations,runs/slider_fewshot]
 
 Reads the runs that the other two experiments left; each flow with each score rule is a detector to
 be ranked among those of its fold.
 """
 
-import argparse
-import csv
-import json
 from pathlib import Path
 
+from absl import flags
+
 from experiments.assess.ranking import Detector, ranking_table
-from experiments.runs import command
+from experiments.runs import command, read_summary
 from flowasd.errors import UserError
 from flowasd.evaluation.assess import read_estimates
 from flowasd.evaluation.faults import FAULTS
-from flowasd.scoring.rules import SCORES
+from flowasd.files import write_csv
+
+RUNS = flags.DEFINE_list(
+    "runs", ["runs/ablations", "runs/slider_fewshot"], "Folders that the other experiments left."
+)
+OUTPUT = flags.DEFINE_string("output", "runs/assess", "Folder of the table.")
 
 
 def detectors_of(run: Path) -> list[Detector]:
-    """One run with each rule: the real AUC, and what every proxy says."""
-    summary = json.loads((run / "results" / "summary.json").read_text())
+    """Returns one run with each rule: the real AUC, and what every proxy says.
+
+    Raises:
+        UserError: If the run was not assessed, or its results are damaged.
+    """
+    summary = read_summary(run / "results" / "summary.json")
     estimates = read_estimates(run / "results" / "assess.csv")
+    if not estimates:
+        raise UserError(f"{run}: not assessed; run --mode=assess --workdir={run}")
     fold, seed = run.name.split("_")
     flow = f"{run.parent.name.replace('_', ' ')} ({seed})"
     detectors = []
-    for rule in SCORES:
+    for rule in dict.fromkeys(estimate.rule for estimate in estimates):
         auc: dict[str, list[float]] = {}
         for estimate in estimates:
             if estimate.rule == rule:
@@ -40,24 +50,19 @@ def detectors_of(run: Path) -> list[Detector]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m experiments.assess")
-    folders = [Path("runs/ablations"), Path("runs/slider_fewshot")]
-    parser.add_argument("--runs", type=Path, nargs="+", default=folders)
-    parser.add_argument("--output", type=Path, default=Path("runs/assess"))
-    args = parser.parse_args()
-    done = [path for runs in args.runs for path in runs.glob("*/*/results/summary.json")]
+    done = [path for top in RUNS.value for path in Path(top).glob("*/*/results/summary.json")]
     runs = sorted(path.parent.parent for path in done)
     if not runs:
-        folders = ", ".join(map(str, args.runs))
+        folders = ", ".join(RUNS.value)
         raise UserError(f"no finished run in {folders}; run experiments.ablations first")
     detectors = [detector for run in runs for detector in detectors_of(run)]
-    args.output.mkdir(parents=True, exist_ok=True)
-    with (args.output / "results.csv").open("w", newline="") as file:
-        rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(["fold", "flow", "rule", "auc", *detectors[0].proxies])
-        rows.writerows([*d[:-1], *d.proxies.values()] for d in detectors)
+    output = Path(OUTPUT.value)
+    output.mkdir(parents=True, exist_ok=True)
+    header = ["fold", "flow", "rule", "auc", *detectors[0].proxies]
+    rows = [[*detector[:-1], *detector.proxies.values()] for detector in detectors]
+    write_csv(output / "results.csv", [header, *rows])
     table = ranking_table(detectors)
-    (args.output / "tables.md").write_text(f"{table}\n")
+    (output / "tables.md").write_text(f"{table}\n")
     print(f"{len(runs)} trained flows, {len(detectors)} detectors\n{table}")
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from flowasd.scoring.rules import RULES
+from flowasd.scoring.rules import FRAME_STATISTICS
 
 # Rule name -> one score per test clip; the larger, the more anomalous.
 Scores: TypeAlias = Mapping[str, Float[np.ndarray, " clip"]]
@@ -38,8 +38,11 @@ def one_model_an_id(
 
 
 def by_rules(nlls: Sequence[Float[np.ndarray, " time"]]) -> dict[str, Float[np.ndarray, " clip"]]:
-    """The flow's own rules, applied to another model's frame scores."""
-    return {name: np.array([rule(nll) for nll in nlls]) for name, rule in RULES.items()}
+    """The flow's own statistics of frames, applied to another model's frame scores."""
+    return {
+        name: np.array([statistic(nll) for nll in nlls])
+        for name, statistic in FRAME_STATISTICS.items()
+    }
 
 
 def pooled(clips: Clips) -> Float[np.ndarray, "clip feature"]:

@@ -1,22 +1,25 @@
 """One baseline on one data set: clips and split as for the default config, DCASE's own log-mel."""
 
-import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from experiments.baselines.clips import Clips, Scores
 from experiments.baselines.methods import METHODS
+from experiments.runs import read_summary
 from flowasd.data.clips import Clip
-from flowasd.data.source import Source, cache_folder, open_source
-from flowasd.default_config import get_config
+from flowasd.data.source import DataConfig, Source, open_source
 from flowasd.evaluation import metrics
 from flowasd.features.cache import source_features
-from flowasd.features.frontend import Frontend, fit_standardisation, standardise
-from flowasd.files import write_csv, write_text
+from flowasd.features.frontend import FrontendConfig, fit_standardisation, standardise
+from flowasd.files import write_csv
+from flowasd.run.records import write_record
+
+FRONTEND = FrontendConfig(n_fft=1024, hop_length=512)  # that of DCASE 2020's own baseline
 
 
-def run_baseline(name: str, data_root: Path, workdir: Path, seed: int) -> dict:
+def run_baseline(name: str, data_root: Path, workdir: Path, seed: int) -> dict[str, Any]:
     """Fits a baseline on the training clips and scores the test clips.
 
     A run that is done is not done again.
@@ -36,11 +39,10 @@ def run_baseline(name: str, data_root: Path, workdir: Path, seed: int) -> dict:
     """
     path = workdir / "summary.json"
     if path.exists():
-        return json.loads(path.read_text())
-    config = get_config()
-    config.data.root, config.seed = str(data_root), seed
-    source = open_source(config.data, seed)
-    train, test = _clips(source, Frontend(), cache_folder(config.data))
+        return read_summary(path)
+    config = DataConfig(root=str(data_root.absolute()))
+    source = open_source(config, seed)
+    train, test = _clips(source, config.cache_folder)
     start = time.perf_counter()
     scores = METHODS[name](train, test, seed=seed)
     seconds = time.perf_counter() - start
@@ -53,12 +55,12 @@ def run_baseline(name: str, data_root: Path, workdir: Path, seed: int) -> dict:
     }
     workdir.mkdir(parents=True, exist_ok=True)
     write_csv(workdir / "scores.csv", _table(source.splits["test"], scores))
-    write_text(path, json.dumps(summary, indent=2))  # last: it says that the run is done
+    write_record(path, summary)  # the last file: it says that the run is done
     return summary
 
 
-def _clips(source: Source, frontend: Frontend, cache: Path) -> tuple[Clips, Clips]:
-    features = source_features(source, frontend, cache)
+def _clips(source: Source, cache: Path) -> tuple[Clips, Clips]:
+    features = source_features(source, FRONTEND, cache)
     statistics = fit_standardisation(features["train"].clips())
     train, test = (
         Clips(
@@ -70,7 +72,7 @@ def _clips(source: Source, frontend: Frontend, cache: Path) -> tuple[Clips, Clip
     return train, test
 
 
-def _metrics(clips: Sequence[Clip], scores: Scores) -> dict:
+def _metrics(clips: Sequence[Clip], scores: Scores) -> dict[str, Any]:
     ids, labels = [clip.machine_id for clip in clips], [clip.label for clip in clips]
     columns = {rule: metrics.per_machine(ids, labels, values) for rule, values in scores.items()}
     return metrics.summary(columns)

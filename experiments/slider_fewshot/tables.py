@@ -1,11 +1,12 @@
 """Tables of many runs: means over folds, then mean and spread over seeds."""
 
-import csv
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+
+from flowasd.files import write_csv
 
 
 class Figure(NamedTuple):
@@ -31,10 +32,7 @@ def figures_of(summary: dict, name: str, fold: int, seed: int) -> list[Figure]:
 
 def write_figures(path: Path, figures: Iterable[Figure]) -> None:
     """Writes a row a figure."""
-    with path.open("w", newline="") as file:
-        rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(Figure._fields)
-        rows.writerows(figures)
+    write_csv(path, [Figure._fields, *figures])
 
 
 def spread(figures: Iterable[Figure], metric: str) -> str:

@@ -12,7 +12,7 @@ from experiments.speed.flow_normflows import make_flow
 from experiments.speed.shapes import shape_config
 from experiments.speed.side import Tasks, threads
 from flowasd.features.patches import covering_patches
-from flowasd.training.bank import Bank, Drawn, draw_patches
+from flowasd.training.bank import Batch, BatchSource
 from flowasd.training.step import step_keys, with_noise
 
 UPDATES = 50  # between two looks at the AUC
@@ -30,19 +30,19 @@ def race_tasks(data: str) -> Tasks:
     fold, config = open_fold(data), shape_config("image")
     flow = make_flow(config, len(fold.source.machine_ids))
     optimizer = torch.optim.Adam(flow.parameters(), config.train.learning_rate, fused=True)
-    size = (config.train.batch_size, config.train.patch_length)
-    dimensions = config.train.patch_length * config.frontend.n_mels
+    source = fold.data.train.sized(config.train.batch_size)
+    dimensions = config.train.patch_length * config.frontend.n_bands
     steps = itertools.count()
 
     @jax.jit
-    def draw(bank: Bank, step: int) -> Drawn:
+    def draw(source: BatchSource, step: int) -> Batch:
         patch_key, noise_key = step_keys(jax.random.key(0), step)
-        x, machine = draw_patches(bank, patch_key, *size)
-        return with_noise(x, noise_key, fold.config.train.noise), machine
+        x, machine = source.draw(patch_key)
+        return Batch(with_noise(x, noise_key, fold.config.train.noise), machine)
 
     def train() -> None:
         for _ in range(UPDATES):
-            drawn = draw(fold.banks.train, next(steps))
+            drawn = draw(source, next(steps))
             x, machine = (torch.from_numpy(np.array(array)) for array in drawn)
             optimizer.zero_grad()
             loss = -flow(x.permute(0, 3, 1, 2), machine.long()).mean() / dimensions

@@ -8,18 +8,17 @@ from flax import nnx
 from jaxtyping import Float
 
 from experiments.speed.side import Tasks
-from flowasd import default_config as default
-from flowasd.data.source import Source, cache_folder, open_source
+from flowasd.config import RunConfig, default_config, parse
+from flowasd.data.source import Source, open_source
 from flowasd.evaluation import metrics
 from flowasd.features.cache import source_features
-from flowasd.features.frontend import Frontend, fit_standardisation, standardise
+from flowasd.features.frontend import fit_standardisation, standardise
 from flowasd.scoring.frame_nll import frame_nll
-from flowasd.scoring.rules import RULES
+from flowasd.scoring.rules import FRAME_STATISTICS
 from flowasd.training.bank import make_bank
 from flowasd.training.parallel import data_mesh
 from flowasd.training.step import initial_state
-from flowasd.training.train import Banks, run_steps
-from flowasd.typing import Config
+from flowasd.training.train import Data, run_steps
 
 
 class Fold(NamedTuple):
@@ -28,37 +27,45 @@ class Fold(NamedTuple):
     Attributes:
         config: The default config.
         source: The clips.
-        banks: Clips of `train` and `validation`.
+        data: Clips of `train` and `validation`.
         test: Standardised log-mels of the test clips.
     """
 
-    config: Config
+    config: RunConfig
     source: Source
-    banks: Banks
+    data: Data
     test: list[Float[np.ndarray, "_ mel"]]
 
     def auc(self, nlls: Sequence[Float[np.ndarray, " _"]], *rules: str) -> float:
         """AUC in percent of the best of some rules, the average over machine IDs."""
         clips = self.source.splits["test"]
         ids, labels = [clip.machine_id for clip in clips], [clip.label for clip in clips]
-        columns = (np.array([RULES[rule](nll) for nll in nlls]) for rule in rules)
+        columns = (np.array([FRAME_STATISTICS[rule](nll) for nll in nlls]) for rule in rules)
         rows = (metrics.per_machine(ids, labels, scores) for scores in columns)
         return 100 * max(metrics.average(row).auc for row in rows)
 
 
 def open_fold(data: str) -> Fold:
     """Reads a data set with a labelled `test`."""
-    config = default.get_config()
-    config.data.root = data
+    settings = default_config()
+    settings.data.root = data
+    config = parse(settings)
     source = open_source(config.data, config.seed)
-    features = source_features(source, Frontend(**config.frontend), cache_folder(config.data))
+    features = source_features(source, config.frontend, config.data.cache_folder)
     statistics = fit_standardisation(features["train"].clips())
     train, validation = (
-        make_bank(features[split], source.machine_index(split), statistics, data_mesh())
+        make_bank(
+            features[split],
+            source.machine_index(split),
+            statistics,
+            data_mesh(),
+            config.train.batch_size,
+            config.train.patch_length,
+        )
         for split in ("train", "validation")
     )
     test = [standardise(clip, statistics) for clip in features["test"].clips()]
-    return Fold(config, source, Banks(train, validation), test)
+    return Fold(config, source, Data(train, validation), test)
 
 
 def race_tasks(data: str) -> Tasks:
@@ -69,8 +76,8 @@ def race_tasks(data: str) -> Tasks:
 
     def validated() -> Iterator[None]:
         mesh, ids = data_mesh(), fold.source.machine_ids
-        graph, state = initial_state(config, fold.banks.train, len(ids), mesh)
-        for reached, row in run_steps(config.train, graph, state, fold.banks, mesh):
+        graph, state = initial_state(config, fold.data.train, len(ids), mesh)
+        for reached, row in run_steps(config.train, graph, state, fold.data, mesh):
             if "validation_nll" in row:
                 now["flow"] = nnx.merge(graph, reached.params, reached.constants)
                 now["step"] = row["step"]

@@ -11,13 +11,13 @@ from experiments.speed.flow_peers import (
     mel_is_channels,
     standard_normal,
 )
-from flowasd.typing import Config
+from flowasd.config import RunConfig
 
 
 class FreiaGlow(torch.nn.Module):
     """A graph of `AllInOneBlock`s: affine coupling, actnorm and a fixed rotation."""
 
-    def __init__(self, config: Config):
+    def __init__(self, config: RunConfig):
         super().__init__()
         nodes: list = [framework.InputNode(*input_shape(config))]
         last, levels = nodes[0], config.model.levels
@@ -48,6 +48,6 @@ class FreiaGlow(torch.nn.Module):
         return sum((standard_normal(z) for z in latents), start=log_det)
 
 
-def make_flow(config: Config) -> FreiaGlow:
+def make_flow(config: RunConfig) -> FreiaGlow:
     """The flow of a config."""
     return FreiaGlow(config)

@@ -5,7 +5,8 @@ import normflows
 import torch
 
 from experiments.speed.flow_peers import coupling_net, input_shape, mel_is_channels
-from flowasd.typing import Config
+from flowasd.config import RunConfig
+from flowasd.flow.bijection import LevelConfig
 
 
 class NormflowsGlow(torch.nn.Module):
@@ -15,7 +16,7 @@ class NormflowsGlow(torch.nn.Module):
     on classes; `GlowBlock` has no condition.
     """
 
-    def __init__(self, config: Config, n_machines: int):
+    def __init__(self, config: RunConfig, n_machines: int):
         super().__init__()
         channels, time, mel = input_shape(config)
         flows, merges, bases = [], [], []
@@ -43,15 +44,15 @@ class NormflowsGlow(torch.nn.Module):
         return self.flow.log_prob(x, machine)
 
 
-def _block(channels: int, level) -> normflows.flows.GlowBlock:
+def _block(channels: int, level: LevelConfig) -> normflows.flows.GlowBlock:
     block = normflows.flows.GlowBlock(channels, level.width)
-    if tuple(level.kernel) != (3, 3):  # the only one that GlowBlock offers
+    if level.kernel != (3, 3):  # the only one that GlowBlock offers
         kept = (channels + 1) // 2
         coupling = block.flows[0].flows[1]
         coupling.param_map = coupling_net(kept, 2 * (channels - kept), level)
     return block
 
 
-def make_flow(config: Config, n_machines: int = 1) -> NormflowsGlow:
+def make_flow(config: RunConfig, n_machines: int = 1) -> NormflowsGlow:
     """The flow of a config."""
     return NormflowsGlow(config, n_machines)

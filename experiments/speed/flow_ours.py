@@ -1,6 +1,7 @@
 """Our side of the comparison of flows."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -9,17 +10,16 @@ from flax import nnx
 
 from experiments.speed.shapes import shape_config
 from experiments.speed.side import Tasks
-from flowasd.features.cache import Features
-from flowasd.features.frontend import Standardisation
+from flowasd.config import RunConfig
 from flowasd.flow.glow import Glow
 from flowasd.scoring.frame_nll import patch_nll
-from flowasd.training.bank import Bank, make_bank
-from flowasd.training.parallel import data_mesh
+from flowasd.training.bank import Bank
+from flowasd.training.parallel import data_mesh, replicate, split_rows
 from flowasd.training.step import TrainState, initial_state
-from flowasd.training.train import Banks, run_steps
-from flowasd.typing import Config
+from flowasd.training.train import Data, run_steps
 
 CLIPS, FRAMES = 16, 320  # of a bank of noise
+DISPATCHES = 10_000  # more than are ever measured
 
 
 def flow_tasks(shape: str, gemm: int) -> Tasks:
@@ -30,7 +30,7 @@ def flow_tasks(shape: str, gemm: int) -> Tasks:
     that both sides compute one density a patch.
     """
     config = shape_config(shape)
-    bank = noise_bank(CLIPS, FRAMES, config.frontend.n_mels)
+    bank = noise_bank(config, CLIPS, FRAMES)
     graph, state = initial_state(config, bank, 1, data_mesh())
     flow_state = nnx.split(nnx.merge(graph, state.params, state.constants))[1]
     flow_state = jax.tree.map(jnp.copy, flow_state)  # training uses the memory of its own again
@@ -53,20 +53,28 @@ def flow_tasks(shape: str, gemm: int) -> Tasks:
     }
 
 
-def noise_bank(clips: int, frames: int, mel: int) -> Bank:
+def noise_bank(config: RunConfig, clips: int, frames: int) -> Bank:
     """A bank of clips of noise, all of one machine ID."""
     counts, machine = np.full(clips, frames), np.zeros(clips, np.int32)
-    noise = np.random.default_rng(0).standard_normal((clips * frames, mel), np.float32)
-    statistics = Standardisation(np.zeros(mel, np.float32), np.ones(mel, np.float32))
-    features = Features(noise, np.arange(clips) * frames, counts)
-    return make_bank(features, machine, statistics, data_mesh())
+    shape = (clips * frames, config.frontend.n_bands)
+    noise = np.random.default_rng(0).standard_normal(shape, np.float32)
+    mesh = data_mesh()
+    first, counts, machine = replicate(mesh, (np.arange(clips) * frames, counts, machine))
+    return Bank(
+        frames=split_rows(mesh, noise),
+        first=first,
+        n_frames=counts,
+        machine=machine,
+        batch_size=config.train.batch_size,
+        length=config.train.patch_length,
+    )
 
 
 def train_task(
-    config: Config, bank: Bank, graph: nnx.GraphDef[Glow], state: TrainState
+    config: RunConfig, bank: Bank, graph: nnx.GraphDef[Glow], state: TrainState
 ) -> Callable[[], float]:
     """A task: the next dispatch of the training loop, which never comes to a validation."""
-    settings = config.train.copy_and_resolve_references()
-    settings.steps = settings.eval_every = 10**6 * settings.log_every
-    updates = run_steps(settings, graph, state, Banks(bank, bank), data_mesh())
+    steps = DISPATCHES * config.train.log_every
+    settings = replace(config.train, steps=steps, eval_every=steps)
+    updates = run_steps(settings, graph, state, Data(bank, bank), data_mesh())
     return lambda: next(updates)[1]["train_loss"]

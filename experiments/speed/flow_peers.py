@@ -3,14 +3,14 @@
 
 import importlib
 import math
-from typing import Any
 
 import torch
 from torch import nn
 
 from experiments.speed.shapes import shape_config
 from experiments.speed.side import Tasks, threads
-from flowasd.typing import Config
+from flowasd.config import RunConfig
+from flowasd.flow.bijection import LevelConfig
 
 
 def flow_tasks(shape: str, gemm: int, library: str) -> Tasks:
@@ -29,7 +29,7 @@ def flow_tasks(shape: str, gemm: int, library: str) -> Tasks:
     config = shape_config(shape)
     flow = importlib.import_module(f"experiments.speed.flow_{library}").make_flow(config)
     optimizer = torch.optim.Adam(flow.parameters(), config.train.learning_rate, fused=True)
-    frames, mel = config.train.patch_length, config.frontend.n_mels
+    frames, mel = config.train.patch_length, config.frontend.n_bands
     x = laid_out(torch.randn(config.train.batch_size, frames, mel), config)
     dimensions = frames * mel
     square = torch.randn(gemm, gemm)
@@ -60,28 +60,28 @@ def flow_tasks(shape: str, gemm: int, library: str) -> Tasks:
     }
 
 
-def laid_out(x: torch.Tensor, config: Config) -> torch.Tensor:
+def laid_out(x: torch.Tensor, config: RunConfig) -> torch.Tensor:
     """Patches `(batch, time, mel)` as `(batch, channel, time, mel)`, or mel as the channels."""
     if mel_is_channels(config):
         return x.permute(0, 2, 1)[..., None].contiguous()
     return x[:, None]
 
 
-def mel_is_channels(config: Config) -> bool:
+def mel_is_channels(config: RunConfig) -> bool:
     """Whether the flow's one squeeze moves all mel bands into channels: a change of layout."""
-    return tuple(config.model.levels[0].squeeze) == (1, config.frontend.n_mels)
+    return config.model.levels[0].squeeze in ((1, -1), (1, config.frontend.n_bands))
 
 
-def input_shape(config: Config) -> tuple[int, int, int]:
+def input_shape(config: RunConfig) -> tuple[int, int, int]:
     """Channels, time and mel of what `laid_out` returns."""
-    frames, mel = config.train.patch_length, config.frontend.n_mels
+    frames, mel = config.train.patch_length, config.frontend.n_bands
     return (mel, frames, 1) if mel_is_channels(config) else (1, frames, mel)
 
 
-def coupling_net(inputs: int, outputs: int, level: Any) -> nn.Sequential:
+def coupling_net(inputs: int, outputs: int, level: LevelConfig) -> nn.Sequential:
     """The classic coupling network: convolution, pointwise layer, convolution from 0."""
-    kernel = tuple(level.kernel)
-    padding = tuple(size // 2 for size in kernel)
+    kernel = level.kernel
+    padding = (kernel[0] // 2, kernel[1] // 2)
     last = nn.Conv2d(level.width, outputs, kernel, padding=padding)
     nn.init.zeros_(last.weight)
     nn.init.zeros_(last.bias)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from experiments.speed.shapes import glow_flops, shape_config
+from experiments.speed.shapes import patch_flops, shape_config
 from experiments.speed.side import Side, interleaved, open_sides
 from experiments.speed.tables import Row, best_peer, rate_row
 
@@ -29,7 +29,7 @@ def measure(shape: str, rounds: int) -> Iterator[Row]:
         yield from compared(f"{shape}_{task}", seconds, patches[task])
         memory = {name: side.peak_mib() for name, side in sides.items()}
         yield _beside_best(f"{shape}_{task}_memory", memory, "MiB", seconds)
-        flops = glow_flops(config) * patches[task] * (3 if task == "train" else 1)
+        flops = patch_flops(config) * patches[task] * (3 if task == "train" else 1)
         yield _roofline(f"{shape}_{task}_roofline", flops / np.median(seconds["flowasd"]), gemm)
     parameters = {name: side.value("parameters") for name, side in sides.items()}
     for peer in _peers(parameters):

@@ -19,9 +19,8 @@ FRAMES = 40  # of a clip of ten seconds
 
 def train_tasks(batch: int, clips: int, steps: int) -> Tasks:
     """`train`: one dispatch of so many training steps, by this batch on a bank of so many clips."""
-    config = shape_config("mel")
-    config.train.update({"batch_size": batch, "log_every": steps})
-    bank = noise_bank(clips, FRAMES, config.frontend.n_mels)
+    config = shape_config("mel", {"train.batch_size": batch, "train.log_every": steps})
+    bank = noise_bank(config, clips, FRAMES)
     graph, state = initial_state(config, bank, 1, data_mesh())
     return {"train": train_task(config, bank, graph, state)}
 
@@ -29,11 +28,11 @@ def train_tasks(batch: int, clips: int, steps: int) -> Tasks:
 def score_tasks(clips: int) -> Tasks:
     """`score`: frame NLLs of so many clips, as many at a time as `Detector.score` takes."""
     config = shape_config("mel")
-    flow = make_glow(config.model, n_mels=config.frontend.n_mels, n_machines=1, seed=0)
+    flow = make_glow(config.model, n_bands=config.frontend.n_bands, n_machines=1, seed=0)
     rng = np.random.default_rng(0)
 
     def score_some(count: int) -> None:
-        noise = rng.standard_normal((count, FRAMES, config.frontend.n_mels), np.float32)
+        noise = rng.standard_normal((count, FRAMES, config.frontend.n_bands), np.float32)
         frame_nll(
             flow,
             list(noise),

@@ -9,6 +9,7 @@ import numpy as np
 from experiments.speed.side import interleaved, open_sides
 from experiments.speed.tables import Row, seconds_row
 
+CLIPS = 32  # of ten seconds
 # The front-end of the DCASE baselines, and that of our default config
 FRONTENDS = {"logmel": (1024, 512), "logmel_long": (16384, 4096)}
 SIDES = {"flowasd": "ours", "librosa": "librosa", "torch": "torch"}
@@ -22,7 +23,7 @@ def measure(rounds: int) -> Iterator[Row]:
             for side, module in SIDES.items():
                 function = f"experiments.speed.logmel_{module}:log_mel_tasks"
                 output = str(Path(folder, f"{side}.npy"))
-                sides |= open_sides({side: function}, n_fft, hop_length, output)
+                sides |= open_sides({side: function}, n_fft, hop_length, CLIPS, output)
             seconds = interleaved(sides, "log_mels", rounds)
             outputs = {}
             for side, process in sides.items():

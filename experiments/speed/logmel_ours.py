@@ -8,36 +8,37 @@ from jaxtyping import Float
 
 from experiments.speed.side import Tasks
 from flowasd.features.cache import CLIPS_PER_BATCH
-from flowasd.features.frontend import Frontend, log_mel_batch
+from flowasd.features.frontend import FrontendConfig, bands
 
-CLIPS, SECONDS = 32, 10
+SECONDS = 10
 
 LogMels = Callable[[Float[np.ndarray, "clip samples"]], Float[np.ndarray, "clip time mel"]]
 
 
-def log_mel_tasks(n_fft: int, hop_length: int, output: str) -> Tasks:
-    """Log-mels by `flowasd.frontend.log_mel_batch`."""
-    frontend = Frontend(n_fft=n_fft, hop_length=hop_length)
-    return tasks_of(lambda samples: log_mels_of(samples, frontend), output)
+def log_mel_tasks(n_fft: int, hop_length: int, clips: int, output: str) -> Tasks:
+    """Log-mels by `flowasd.features.frontend.bands`."""
+    frontend = FrontendConfig(n_fft=n_fft, hop_length=hop_length)
+    return tasks_of(lambda samples: log_mels_of(samples, frontend), clips, output)
 
 
 def log_mels_of(
-    samples: Float[np.ndarray, "clip samples"], frontend: Frontend
+    samples: Float[np.ndarray, "clip samples"], frontend: FrontendConfig
 ) -> Float[np.ndarray, "clip time mel"]:
     """Log-mels from numpy to numpy, in batches of the size that scoring and training have."""
     batches = np.split(samples, range(CLIPS_PER_BATCH, len(samples), CLIPS_PER_BATCH))
-    return np.concatenate([log_mel_batch(batch, frontend) for batch in batches])
+    return np.concatenate([bands(batch, frontend) for batch in batches])
 
 
-def tasks_of(log_mels: LogMels, output: str) -> Tasks:
+def tasks_of(log_mels: LogMels, clips: int, output: str) -> Tasks:
     """The tasks of one side: `log_mels` of some noise, and writing them to a file.
 
     Args:
         log_mels: What is measured.
+        clips: Number of clips of noise.
         output: The npy file that takes its result.
     """
     rng = np.random.default_rng(0)
-    samples = 0.1 * rng.standard_normal((CLIPS, SECONDS * Frontend().sample_rate), np.float32)
+    samples = 0.1 * rng.standard_normal((clips, SECONDS * FrontendConfig().sample_rate), np.float32)
     return {
         "log_mels": lambda: log_mels(samples) is None,
         "write": lambda: np.save(Path(output), log_mels(samples)),

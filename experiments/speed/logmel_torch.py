@@ -7,13 +7,14 @@ from jaxtyping import Float
 
 from experiments.speed.logmel_ours import tasks_of
 from experiments.speed.side import Tasks, threads
-from flowasd.features.frontend import POWER_FLOOR, Frontend, mel_filterbank
+from flowasd.features.frontend import POWER_FLOOR, FrontendConfig, mel_filterbank
 
 
-def log_mel_tasks(n_fft: int, hop_length: int, output: str) -> Tasks:
+def log_mel_tasks(n_fft: int, hop_length: int, clips: int, output: str) -> Tasks:
     """All clips in one call; window and filters lie ready."""
     torch.set_num_threads(threads())
-    filters = torch.from_numpy(mel_filterbank(Frontend(n_fft=n_fft, hop_length=hop_length))).T
+    frontend = FrontendConfig(n_fft=n_fft, hop_length=hop_length)
+    filters = torch.from_numpy(mel_filterbank(frontend)).T
     window = torch.hann_window(n_fft)
 
     @torch.inference_mode()
@@ -29,4 +30,4 @@ def log_mel_tasks(n_fft: int, hop_length: int, output: str) -> Tasks:
         power = torch.view_as_real(spectrum).square().sum(-1)
         return 10 * (filters @ power).clamp_min(POWER_FLOOR).log10().mT.numpy()
 
-    return tasks_of(log_mels, output)
+    return tasks_of(log_mels, clips, output)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from experiments.speed.tables import Row
 
-REPO = Path(__file__).resolve().parents[2]
+CONFIG = Path(__file__).resolve().parents[2] / "configs" / "slider.py"
 
 
 def measure(data: str) -> Iterator[Row]:
@@ -26,8 +26,7 @@ def measure(data: str) -> Iterator[Row]:
 
 
 def _seconds(data: str, workdir: Path, cache: Path) -> float:
-    config = REPO / "configs" / "slider.py"
-    flags = [f"--config={config}", f"--config.data.root={data}", f"--workdir={workdir}"]
+    flags = [f"--config={CONFIG}", f"--config.data.root={data}", f"--workdir={workdir}"]
     environment = os.environ | {"XDG_CACHE_HOME": str(cache)}
     start = time.perf_counter()
     subprocess.run(

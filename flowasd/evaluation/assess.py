@@ -179,15 +179,20 @@ def read_estimates(path: Path) -> list[Estimate]:
         return []
     remedy = "run --mode=assess again"
     try:
-        header, *rows = csv.reader(path.read_text().splitlines())
+        text = path.read_text()
+        header, *rows = csv.reader(text.splitlines())
         estimates = [
             Estimate(stand_in, float(severity), rule, float(auc), float(pauc))
             for stand_in, severity, rule, auc, pauc in rows
         ]
-    except (csv.Error, ValueError) as error:
+    except (OSError, csv.Error, ValueError) as error:
         raise damaged(path, error, remedy) from error
-    if header != [*Estimate._fields]:
-        raise damaged(path, "other columns", remedy)
+    cells, rules = {e[:3] for e in estimates}, {e.rule for e in estimates}
+    whole = ({*product(names, SEVERITIES, rules)} for names in ([*FAULTS], [*FAULTS, BLEND]))
+    if header != [*Estimate._fields] or not text.endswith("\n") or not cells or cells not in whole:
+        raise damaged(path, "not the rows of this version", remedy)
+    if not all(0 <= figure <= 1 for e in estimates for figure in (e.auc, e.pauc)):
+        raise damaged(path, "an AUC outside 0 to 1", remedy)
     return [estimate for estimate in estimates if estimate.rule in RULES]
 
 

@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import tempfile
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -30,6 +31,8 @@ CLIPS_PER_BATCH = 4  # the overlapping frames of four of ten seconds, 5 to 12 MB
 LONG = 30  # seconds; longer clips are computed one at a time, which bounds memory
 FORMAT = 3  # part of the folder's name; raise it when the features of the same clip change
 DIGEST = 32  # bytes of a digest in a file
+# numpy parses a file's header by `ast`, which fails now and then in threads of Python 3.11.
+HEADERS = threading.Lock()
 
 Bands = Float[np.ndarray, "time band"]
 
@@ -72,7 +75,8 @@ class Features:
 
     def clip(self, i: int) -> Float[np.ndarray, "_ band"]:
         """Returns the bands of a clip, mapped from disk: only what is used is read."""
-        return np.asarray(np.load(self.paths[i], mmap_mode="r"))
+        with HEADERS:
+            return np.asarray(np.load(self.paths[i], mmap_mode="r"))
 
     def clips(self) -> list[Float[np.ndarray, "_ band"]]:
         """Returns the bands of every clip."""
@@ -236,5 +240,6 @@ def _check_entry(path: Path) -> tuple[int, str] | None:
     whole, own = content[:-DIGEST], content[-DIGEST:]
     if hashlib.sha256(whole).digest() != own:
         return None
-    n_frames = np.load(io.BytesIO(whole)).shape[0]
+    with HEADERS:
+        n_frames = np.load(io.BytesIO(whole)).shape[0]
     return n_frames, whole[-DIGEST:].hex()

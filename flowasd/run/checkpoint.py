@@ -6,6 +6,7 @@ kept: the last one, and the one with the lowest validation NLL.
 """
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,7 +19,12 @@ from flowasd.run.workdir import REPEAT
 
 Tree = TypeVar("Tree")
 
-CARD = {"data", "config", "machine_ids", "mean", "std"}  # keys of every card
+# What a card must hold.
+CARD = {"data": str, "config": dict, "machine_ids": list, "mean": list, "std": list}
+REMEDY = (
+    "remove the folder of the damaged step, and the same command goes on from the one before, "
+    "if there is one"
+)
 
 
 class Checkpoints:
@@ -38,22 +44,25 @@ class Checkpoints:
         if not create and not folder.is_dir():
             raise UserError(f"{workdir}: no checkpoint here; train first, with --workdir={workdir}")
         policy = ocp.checkpoint_managers
-        keep_best = policy.BestN(get_metric_fn=_validation_nll, reverse=True, n=1)
-        self._manager = ocp.CheckpointManager(
-            folder,
-            item_names=("model", "trainer", "card"),
-            options=ocp.CheckpointManagerOptions(
-                create=create,
-                read_only=not create,
-                best_fn=_validation_nll,
-                best_mode="min",
-                preservation_policy=policy.AnyPreservationPolicy([policy.LatestN(1), keep_best]),
-                enable_async_checkpointing=False,
-                multiprocessing_options=ocp.options.MultiprocessingOptions(
-                    active_processes=None if create else {jax.process_index()}
-                ),
+        nll = partial(_validation_nll, folder)
+        keep_best = policy.BestN(get_metric_fn=nll, reverse=True, n=1)
+        options = ocp.CheckpointManagerOptions(
+            create=create,
+            read_only=not create,
+            best_fn=nll,
+            best_mode="min",
+            preservation_policy=policy.AnyPreservationPolicy([policy.LatestN(1), keep_best]),
+            enable_async_checkpointing=False,
+            multiprocessing_options=ocp.options.MultiprocessingOptions(
+                active_processes=None if create else {jax.process_index()}
             ),
         )
+        try:
+            self._manager = ocp.CheckpointManager(
+                folder, item_names=("model", "trainer", "card"), options=options
+            )
+        except (LookupError, TypeError, ValueError) as error:
+            raise damaged(folder, error, REMEDY) from error
 
     @property
     def latest(self) -> int | None:
@@ -94,9 +103,11 @@ class Checkpoints:
         """
         card = self._restore(step, "card", ocp.args.JsonRestore())
         folder = Path(self._manager.directory / str(step))
+        if not isinstance(card, dict):
+            raise damaged(folder, "the card is not an object", REPEAT)
         check_format(folder, card.pop("format", 1), REPEAT)
-        if missing := CARD - card.keys():
-            raise damaged(folder, f"card lacks {', '.join(sorted(missing))}", REPEAT)
+        if wrong := [name for name, kind in CARD.items() if not isinstance(card.get(name), kind)]:
+            raise damaged(folder, f"the card lacks {', '.join(wrong)}", REPEAT)
         return card
 
     def restore(self, step: int, item: str, template: Tree) -> Tree:
@@ -124,11 +135,10 @@ class Checkpoints:
     def _restore(self, step: int, item: str, args: ocp.args.CheckpointArgs) -> Any:
         try:
             return self._manager.restore(step, args=ocp.args.Composite(**{item: args}))[item]
-        except (KeyError, OSError, ValueError) as error:
+        except Exception as error:  # orbax raises plain exceptions where arrays are damaged
             raise UserError(
                 f"{self._manager.directory / str(step)}: this checkpoint is damaged "
-                f"({type(error).__name__}); remove its folder, and the same command goes on "
-                "from the one before, if there is one"
+                f"({type(error).__name__}); {REMEDY}"
             ) from error
 
     def close(self) -> None:
@@ -136,5 +146,8 @@ class Checkpoints:
         self._manager.close()
 
 
-def _validation_nll(metrics: Mapping[str, float]) -> float:
-    return metrics["validation_nll"]
+def _validation_nll(folder: Path, metrics: Any) -> float:
+    nll = metrics.get("validation_nll") if isinstance(metrics, Mapping) else None
+    if not isinstance(nll, int | float):
+        raise damaged(folder, "a checkpoint without its validation NLL", REMEDY)
+    return nll

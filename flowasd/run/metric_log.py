@@ -28,9 +28,12 @@ def read_metrics(workdir: Path) -> list[Row]:
     except (OSError, ValueError) as error:
         raise damaged(path, error, REMEDY) from error
     for row in rows:
-        if not isinstance(row, dict) or "step" not in row:
-            raise damaged(path, "a row without a step", REMEDY)
+        if not isinstance(row, dict):
+            raise damaged(path, "a line that is no row", REMEDY)
         check_format(path, row.pop("format", 1), REMEDY)
+        numbers = all(isinstance(value, int | float) for value in row.values())
+        if not numbers or not {"step", "seconds"} <= row.keys():
+            raise damaged(path, "a row without step, seconds and numbers", REMEDY)
     return rows
 
 

@@ -63,8 +63,11 @@ def read_splits(workdir: Path) -> Splits:
     """
     path = workdir / "splits.json"
     splits = read_record(path, REPEAT).get("splits")
-    if not isinstance(splits, dict) or not all(isinstance(s, dict) for s in splits.values()):
+    if not isinstance(splits, dict) or not {"train", "validation"} <= splits.keys():
         raise damaged(path, "no splits in it", REPEAT)
+    for split in splits.values():
+        if not isinstance(split, dict) or not all(isinstance(n, str) for n in split.values()):
+            raise damaged(path, "a split that does not name its files", REPEAT)
     return splits
 
 

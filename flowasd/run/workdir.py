@@ -15,23 +15,30 @@ REPEAT = "repeat the training command in another --workdir"
 
 
 def open_workdir(workdir: Path, config: RunConfig) -> None:
-    """Makes the folder and records the config, or checks that the run in it has the same one.
+    """Makes the folder, or checks that the run in it has the same config.
 
-    A folder without a checkpoint holds no run yet, and its config is replaced.
+    A folder without a checkpoint holds no run yet, and its config is replaced. That of a run stays
+    until `record_config`, so that a command that is refused leaves the run as it was.
 
     Raises:
         UserError: If the folder cannot be written, or belongs to a run with another config.
     """
-    path = workdir / "config.json"
-    if has_checkpoint(workdir) and path.exists():
+    begun = has_checkpoint(workdir) and (workdir / "config.json").exists()
+    if begun:
         check_same(workdir, read_config(workdir), config)
     try:
         workdir.mkdir(parents=True, exist_ok=True)
-        write_record(path, asdict(config))
+        if not begun:
+            record_config(workdir, config)
     except OSError as error:
         raise UserError(
             f"{workdir}: cannot write here ({error.strerror}); name another --workdir"
         ) from error
+
+
+def record_config(workdir: Path, config: RunConfig) -> None:
+    """Writes config.json."""
+    write_record(workdir / "config.json", asdict(config))
 
 
 def read_config(workdir: Path) -> RunConfig:

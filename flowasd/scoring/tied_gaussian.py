@@ -72,7 +72,11 @@ def fit_tied_gaussian(
     mean = np.stack([features[machine == m].mean(0) for m in range(n_machines)])
     away = features - mean[machine]
     scale = np.maximum(away.std(0), scale_floor)
-    covariance = LedoitWolf(assume_centered=True).fit(away / scale).covariance_
+    covariance = np.zeros((len(scale), len(scale)))  # of a single clip
+    if len(away) > 1:
+        covariance = (
+            LedoitWolf(assume_centered=True, store_precision=False).fit(away / scale).covariance_
+        )
     # A feature that moves less than the floor gets the variance that it lacks.
     lacking = 1 - (away.std(0) / scale) ** 2
     precision = np.linalg.pinv(covariance + np.diag(lacking), hermitian=True)

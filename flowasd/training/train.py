@@ -25,7 +25,7 @@ from flowasd.flow.glow import Glow
 from flowasd.run.checkpoint import Checkpoints
 from flowasd.run.metric_log import MetricLog, Row
 from flowasd.run.splits import check_shared, record_splits
-from flowasd.run.workdir import open_workdir
+from flowasd.run.workdir import open_workdir, record_config
 from flowasd.training import parallel
 from flowasd.training.bank import Bank, BatchSource, Drawable, make_bank
 from flowasd.training.step import (
@@ -172,6 +172,7 @@ def open_run(config: RunConfig, workdir: Path) -> tuple[Source, dict[str, Featur
         )
     if first:
         record_splits(workdir, source, features)
+        record_config(workdir, config)
     else:
         check_shared(workdir, source, features)
     return source, features

@@ -1,12 +1,15 @@
 import hashlib
 import struct
 import wave
+from collections.abc import Generator
+from typing import cast
 
 import numpy as np
 import pytest
 import soundfile
 from scipy.io import wavfile
 
+from flowasd.data import audio
 from flowasd.data.audio import read_all, read_audio
 from flowasd.errors import UserError
 
@@ -170,7 +173,7 @@ def test_samples_that_are_not_finite_are_refused(tmp_path, value):
 def test_read_all_keeps_the_order_and_hands_errors_on(tmp_path):
     paths = [write_pcm(tmp_path / f"{n}.wav", np.full(100 * (n + 1), n / 64), 2) for n in range(30)]
     paths[11].write_bytes(b"")
-    read = list(read_all(paths, RATE, workers=3))
+    read = list(read_all(paths, RATE))
     assert [path for path, _ in read] == paths
     for n, (path, samples) in enumerate(read):
         if n == 11:
@@ -180,19 +183,21 @@ def test_read_all_keeps_the_order_and_hands_errors_on(tmp_path):
             np.testing.assert_array_equal(samples, np.full(100 * (n + 1), n / 64))
 
 
-def test_read_all_decodes_no_more_than_a_window_ahead(tmp_path):
+def test_read_all_decodes_no_more_than_a_window_ahead(tmp_path, monkeypatch):
     path = write_pcm(tmp_path / "a.wav", SIGNAL, 2)
-    taken = []
+    decoded = []
 
-    def paths():
-        for n in range(100):
-            taken.append(n)
-            yield path
+    def counted(path, sample_rate):
+        decoded.append(path)
+        return read_audio(path, sample_rate)
 
-    clips = read_all(paths(), RATE, workers=2)
+    monkeypatch.setattr(audio, "read_audio", counted)
+    clips = cast(Generator, read_all([path] * 100, RATE))
     for done in range(1, 6):
         next(clips)
-        assert len(taken) <= done + 2 * 2
+        assert len(decoded) <= done + 8
+    clips.close()
+    assert len(decoded) <= 5 + 8
 
 
 def test_read_all_of_nothing_is_empty():

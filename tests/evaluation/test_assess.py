@@ -1,4 +1,5 @@
 import csv
+from dataclasses import replace
 from itertools import product
 
 import librosa
@@ -20,7 +21,8 @@ from flowasd.evaluation.assess import (
     read_estimates,
 )
 from flowasd.evaluation.faults import FAULTS, SAMPLE_RATE
-from flowasd.scoring.rules import SCORES
+from flowasd.scoring.rules import RULES
+from tests.evaluation.assessments import HEADER, rows, write_assessment
 from tests.test_main import flowasd
 
 # The largest level of what a fault adds, in dB relative to the recording.
@@ -79,10 +81,10 @@ def test_short_and_silent_recordings_are_no_trouble(name, length):
 
 
 def test_every_rule_fault_and_severity_is_estimated(run):
-    estimates = assess(Detector.load(run))
+    estimates = assess(run, Detector.load(run))
     cases = {(stand_in, severity, rule) for stand_in, severity, rule, _, _ in estimates}
     assert len(cases) == len(estimates)
-    assert cases == {*product([*FAULTS, BLEND], SEVERITIES, SCORES)}
+    assert cases == {*product([*FAULTS, BLEND], SEVERITIES, RULES)}
     assert all(0 <= estimate.auc <= 1 for estimate in estimates)
     # Noise as loud as the recording itself must be easier to tell than noise 20 dB below it.
     hiss = {e.severity: e.auc for e in estimates if (e.stand_in, e.rule) == ("hiss", "mean")}
@@ -107,10 +109,10 @@ def test_the_proxy_is_the_mean_of_the_blend_or_of_the_faults_without_it():
     cases = (("hiss", 0.2, 0.5), ("tones", 1.0, 0.8), (BLEND, 0.2, 0.1), (BLEND, 1.0, 0.3))
     estimates = [
         Estimate(stand_in, severity, rule, auc + 0.01 * i, 0.5)
-        for i, rule in enumerate(SCORES)
+        for i, rule in enumerate(RULES)
         for stand_in, severity, auc in cases
     ]
-    steps = 0.01 * np.arange(len(SCORES))
+    steps = 0.01 * np.arange(len(RULES))
     np.testing.assert_allclose([*proxy_auc(estimates).values()], 0.2 + steps)
     faults = [e for e in estimates if e.stand_in != BLEND]
     np.testing.assert_allclose([*proxy_auc(faults).values()], 0.65 + steps)
@@ -126,7 +128,7 @@ def test_blends_are_heard_louder_or_softer_by_what_the_severity_says(run, monkey
 
     monkeypatch.setattr(assess_module, "_scores", listen)
     monkeypatch.setattr(assess_module, "FAULTS", {"loudness": FAULTS["loudness"]})
-    assess(Detector.load(run))
+    assess(run, Detector.load(run))
     normal, blends = heard[0], heard[-len(SEVERITIES) :]
     for severity, blend in zip(SEVERITIES, blends, strict=True):
         pure = blended(normal, severity)
@@ -150,12 +152,11 @@ def test_a_clip_is_blended_with_few_of_many_machines():
 
 
 def test_clips_are_heard_at_the_rate_of_the_front_end(run, monkeypatch):
-    """A tone is in the mel bands that librosa has it in, at half the rate of the recordings."""
+    """A tone is in the bands that librosa has it in, at half the rate of the recordings."""
     detector = Detector.load(run)
     tone = np.sin(2 * np.pi * 1000 * np.arange(4 * SAMPLE_RATE) / SAMPLE_RATE)
-    frontend = detector.frontend._replace(sample_rate=SAMPLE_RATE // 2)
-    with detector.config.unlocked():
-        detector.config.frontend.sample_rate = frontend.sample_rate
+    frontend = replace(detector.frontend, sample_rate=SAMPLE_RATE // 2)
+    detector = replace(detector, config=replace(detector.config, frontend=frontend))
     heard = []
     monkeypatch.setattr(
         Detector, "clips", lambda self, log_mels, ids: heard.extend(log_mels) or (log_mels, ids)
@@ -167,7 +168,7 @@ def test_clips_are_heard_at_the_rate_of_the_front_end(run, monkeypatch):
         sr=frontend.sample_rate,
         n_fft=frontend.n_fft,
         hop_length=frontend.hop_length,
-        n_mels=frontend.n_mels,
+        n_mels=frontend.n_bands,
         pad_mode="constant",
     )
     (log_mel,) = heard
@@ -184,17 +185,34 @@ def test_the_assessment_is_written_and_says_simulated(run, tmp_path):
     assert {row["stand_in"] for row in rows} == {*FAULTS, BLEND}
 
 
-HEADER = "stand_in,severity,rule,auc,pauc"
-
-
 def test_what_is_read_is_what_the_file_says(tmp_path):
     path = tmp_path / "assess.csv"
     assert read_estimates(path) == []
-    lines = [f"hiss,0.2,{rule},0.{i}5,0.5" for i, rule in enumerate(SCORES)]
-    path.write_text("\n".join([HEADER, *lines, f"blend,1.0,{SCORES[0]},1.0,0.75"]) + "\n")
-    first, *_, last = read_estimates(path)
-    assert first == ("hiss", 0.2, SCORES[0], 0.05, 0.5)
-    assert last == ("blend", 1.0, SCORES[0], 1.0, 0.75)
+    rules = list(RULES)
+    auc = {
+        (rule, severity): i / 100 for i, (rule, severity) in enumerate(product(rules, SEVERITIES))
+    }
+    write_assessment(path, rows(lambda stand_in, severity, rule: auc[rule, severity]))
+    first, *_, last = estimates = read_estimates(path)
+    assert first == (next(iter(FAULTS)), SEVERITIES[0], rules[0], auc[rules[0], SEVERITIES[0]], 0.5)
+    assert last == (BLEND, SEVERITIES[-1], rules[-1], auc[rules[-1], SEVERITIES[-1]], 0.5)
+    assert len(estimates) == (len(FAULTS) + 1) * len(SEVERITIES) * len(rules)
+    write_assessment(path, rows(blend=False))  # of one machine ID
+    assert {estimate.stand_in for estimate in read_estimates(path)} == {*FAULTS}
+
+
+def test_a_rule_more_or_less_is_no_reason_to_refuse_a_file(tmp_path):
+    """It was written before a rule was added, or by a version that has one more."""
+    path = tmp_path / "assess.csv"
+    first, *others = RULES
+    write_assessment(path, rows(rules=others))
+    assert {estimate.rule for estimate in read_estimates(path)} == {*others}
+    write_assessment(path, rows(rules=[first, "rule of another version"]))
+    assert {estimate.rule for estimate in read_estimates(path)} == {first}
+
+
+def without(part: str) -> list[str]:
+    return [row for row in rows() if part not in row]
 
 
 @pytest.mark.parametrize(
@@ -204,16 +222,31 @@ def test_what_is_read_is_what_the_file_says(tmp_path):
         [HEADER],
         [HEADER, "hiss,0.2,mean,0.5"],
         [HEADER, "hiss,0.2,mean,high,0.5"],
-        [HEADER, "hiss,0.2,mean,0.5,0.5"],  # one rule alone
-        [HEADER, *(f"other machine,1.0,{rule},0.5,0.5" for rule in SCORES)],
-        [HEADER, *(f"blend,0.4,{rule},0.5,0.5" for rule in SCORES)],  # another severity
-        ["a,b,c,d,e", *(f"hiss,1.0,{rule},0.5,0.5" for rule in SCORES)],
+        [HEADER, "hiss,0.2,mean,0.5,0.5"],  # one rule, stand-in and severity alone
+        [HEADER, *rows()[:-1]],
+        [HEADER, *rows()[: len(rows()) // 2]],
+        [HEADER, *without("hiss")],
+        [HEADER, *without(",0.6,")],
+        [HEADER, *(row.replace(BLEND, "other machine") for row in rows())],
+        [HEADER, *(row.replace(",0.6,", ",0.4,") for row in rows())],  # another severity
+        [HEADER, *rows(lambda *_: 1.5)],
+        [HEADER, *rows(lambda *_: float("nan"))],
+        ["a,b,c,d,e", *rows()],
+        rows(),
     ],
 )
 def test_a_damaged_or_older_file_is_an_error(tmp_path, lines):
     path = tmp_path / "assess.csv"
     path.write_text("".join(f"{line}\n" for line in lines))
-    with pytest.raises(UserError, match=r"assess\.csv .* --mode=assess"):
+    with pytest.raises(UserError, match=r"assess\.csv: damaged .* --mode=assess"):
+        read_estimates(path)
+
+
+def test_a_file_whose_last_figure_is_cut_off_is_an_error(tmp_path):
+    path = tmp_path / "assess.csv"
+    write_assessment(path)
+    path.write_text(path.read_text().removesuffix("\n")[:-1])
+    with pytest.raises(UserError, match=r"assess\.csv: damaged"):
         read_estimates(path)
 
 

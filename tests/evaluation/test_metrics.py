@@ -7,7 +7,7 @@ import pytest
 
 from flowasd.evaluation import metrics
 from flowasd.evaluation.metrics import Row
-from flowasd.scoring.rules import SCORES
+from flowasd.scoring.rules import RULES
 
 
 def pair_auc(labels, scores):
@@ -138,8 +138,8 @@ def test_table_content():
 def test_table_fits_and_lines_up():
     """Every rule, and five IDs from the best to the worst."""
     rows = [Row(f"section_{i:02}", 1 - 0.2 * i, 1 - 0.23 * i) for i in range(5)]
-    lines = metrics.table(dict.fromkeys(SCORES, rows)).splitlines()
-    assert len(lines) == 2 + len(SCORES)
+    lines = metrics.table(dict.fromkeys(RULES, rows)).splitlines()
+    assert len(lines) == 2 + len(RULES)
     assert len({len(line) for line in lines}) == 1
     assert len(lines[0]) <= 100
     ids, *others = [[word.end() for word in re.finditer(r"\S+", line)] for line in lines]

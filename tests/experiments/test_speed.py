@@ -1,16 +1,25 @@
 """The benchmark's own arithmetic, and what it does where no peer is installed."""
 
+import importlib
 import json
+import sys
+from dataclasses import replace
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import pytest
 
+from experiments.speed import auc, detectors, files, flows, growth, logmel, side, startup, whole
 from experiments.speed.flows import compared
-from experiments.speed.shapes import glow_flops, shape_config
+from experiments.speed.shapes import patch_flops, shape_config
 from experiments.speed.side import Absent, Side, interleaved, open_sides
 from experiments.speed.tables import Row, best_peer, rate_row, seconds_row, table, write_rows
+from flowasd.evaluation.evaluate import evaluate
+from flowasd.evaluation.results import write_results
 from flowasd.flow.glow import make_glow
+from tests.conftest import REPO
+from tests.experiments.conftest import experiment
 
 BOTH = {"flowasd": [1.0, 2.0, 4.0], "slow": [3.0, 4.0, 12.0], "fast": [1.0, 1.0, 2.0]}
 
@@ -18,15 +27,16 @@ BOTH = {"flowasd": [1.0, 2.0, 4.0], "slow": [3.0, 4.0, 12.0], "fast": [1.0, 1.0,
 @pytest.mark.parametrize("shape", ["mel", "image"])
 def test_flops_are_those_that_xla_counts(shape):
     config = shape_config(shape)
-    for level in config.model.levels:
-        level.steps = 1  # XLA counts the body of a loop once
-    flow = make_glow(config.model, n_mels=128, n_machines=1, seed=0)
+    levels = tuple(replace(level, steps=1) for level in config.model.levels)
+    model = replace(config.model, levels=levels)  # XLA counts the body of a loop once
+    config = replace(config, model=model)
+    flow = make_glow(config.model, n_bands=128, n_machines=1, seed=0)
     batch = config.train.batch_size
     x = jnp.zeros((batch, config.train.patch_length, 128, 1))
     density = jax.jit(lambda x: flow.log_prob(x, jnp.zeros(batch, int)))
     cost = density.lower(x).compile().cost_analysis()
     assert cost
-    assert batch * glow_flops(config) == pytest.approx(cost["flops"], rel=0.1)
+    assert batch * patch_flops(config) == pytest.approx(cost["flops"], rel=0.1)
 
 
 def test_rows_give_medians_and_the_median_of_the_ratios_within_rounds():
@@ -65,10 +75,10 @@ def test_side_without_its_library_is_named_and_left_out(tmp_path, monkeypatch, c
     (tmp_path / "torch.py").write_text("raise ModuleNotFoundError(\"No module named 'torch'\")")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
     function = "experiments.speed.logmel_torch:log_mel_tasks"
-    assert open_sides({"torch": function}, 1024, 512, "") == {}
+    assert open_sides({"torch": function}, 1024, 512, 1, "") == {}
     assert "torch is left out: No module named 'torch'" in capsys.readouterr().err
     with pytest.raises(Absent):
-        Side(function, 1024, 512, "")
+        Side(function, 1024, 512, 1, "")
 
 
 def test_sides_take_turns_in_processes_of_their_own(tmp_path, monkeypatch):
@@ -88,3 +98,70 @@ def test_sides_take_turns_in_processes_of_their_own(tmp_path, monkeypatch):
     with pytest.raises(RuntimeError, match="ZeroDivisionError"):
         sides["b"].value("fail")
     sides["a"].close()
+
+
+class Here(Side):
+    """A side in this process, where JAX and its compiled programs are already."""
+
+    def __init__(self, function, *arguments, environment=None):
+        module, name = function.split(":")
+        try:
+            self.tasks = getattr(importlib.import_module(module), name)(*arguments)
+        except ModuleNotFoundError as error:
+            raise Absent(str(error)) from error
+
+    def _ask(self, task):
+        return {"seconds": 1.0, "value": self.tasks[task]() if task else None, "peak_mib": 1.0}
+
+    def close(self):
+        pass
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """All sides in this process, and as little work for them as can be."""
+    for module in (auc, detectors, files, flows, growth, side, startup):
+        monkeypatch.setattr(module, "Side", Here)
+    small = {auc: {"AUC": 0.1}, flows: {"GEMM": 8}, detectors: {"CLIPS": 2}}
+    small |= {logmel: {"CLIPS": 1, "FRONTENDS": {"logmel": (1024, 512)}}}
+    small |= {growth: {"BATCHES": (2,), "BATCH": 2, "CLIPS": (2,), "STEPS": 1, "ROUNDS": 1}}
+    for module, constants in small.items():
+        for name, value in constants.items():
+            monkeypatch.setattr(module, name, value)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("tiny")
+def test_the_command_measures_every_part(development_set, tmp_path):
+    parts = "--only=logmel,mel,files,startup,growth,auc"
+    result = experiment(
+        "speed", "--quick", parts, f"--data={development_set}", f"--workdir={tmp_path}"
+    )
+    assert result.status == 0, result.stderr
+    rows = {row["name"]: row for row in json.loads((tmp_path / "results.json").read_text())}
+    assert rows["logmel_difference_from_librosa"]["ours"] < 1e-3  # dB
+    assert rows["mel_train_vs_best_peer"]["ours"] == 20 * 32  # patches in what counts as a second
+    assert rows["mel_score_vs_best_peer"]["ours"] == 32
+    assert rows["file_to_score"]["ours"] == 2
+    assert rows["train_batch_2"]["ours"] == 2
+    assert rows["score_clips_2"]["ours"] == 2
+    assert {"first_score_cold", "bank_clips_2", "seconds_to_auc_0"} <= rows.keys()
+    table = (tmp_path / "tables.md").read_text()
+    assert all(name in table and name in result.stdout for name in rows)
+
+
+def test_the_whole_command_is_timed_and_its_figures_are_read(run, tmp_path, monkeypatch):
+    commands = []
+
+    def main(command, env, **_):
+        flags = dict(flag.removeprefix("--").split("=") for flag in command[3:])
+        commands.append((command[:3], flags["config"], flags["config.data.root"]))
+        write_results(Path(flags["workdir"]), evaluation)
+
+    evaluation = evaluate(run)
+    monkeypatch.setattr(whole.subprocess, "run", main)
+    rows = {row.name: row.ours for row in whole.measure("recordings")}
+    average = evaluation.summary["metrics"]["mean"]["Average"]
+    assert (rows["run_auc"], rows["run_pauc"]) == (100 * average["auc"], 100 * average["pauc"])
+    config = str(REPO / "configs" / "slider.py")
+    assert commands == 2 * [([sys.executable, "-m", "flowasd.main"], config, "recordings")]

@@ -1,5 +1,8 @@
 """The whole flow: its density, its gradient, its IDs, its precision."""
 
+from collections.abc import Sequence
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,22 +10,39 @@ import optax
 import pytest
 from flax import nnx
 
-from flowasd import default_config as default
-from flowasd.flow.glow import Glow, LevelSpec, make_glow
+from flowasd.config import RunConfig
+from flowasd.flow.bijection import LevelConfig
+from flowasd.flow.glow import Glow, ModelConfig, make_glow
 from tests.conftest import randomise
+from tests.flow.counting import dot_flops
 
 pytestmark = pytest.mark.usefixtures("double")
 
 SHAPES = {
-    "mel": [LevelSpec((1, 8), 2, 16, (5, 1))],
-    "image": [LevelSpec((2, 2), 2, 16, (3, 3))] * 3,
+    "mel": [LevelConfig((1, -1), 2, 16, (5, 1))],
+    "image": [LevelConfig((2, 2), 2, 16, (3, 3))] * 3,
 }
 
 
-@pytest.fixture(params=SHAPES)
-def glow(request):
-    flow = Glow(SHAPES[request.param], n_mels=8, n_machines=2, embed=4, rngs=nnx.Rngs(0))
-    return randomise(flow)
+def make(
+    levels: Sequence[LevelConfig],
+    n_bands: int = 8,
+    n_machines: int = 2,
+    embed: int = 4,
+    dtype: str = "float64",
+) -> Glow:
+    config = ModelConfig(tuple(levels), embed, dtype)
+    return Glow(config, n_bands=n_bands, n_machines=n_machines, rngs=nnx.Rngs(0))
+
+
+@pytest.fixture(params=["mel", pytest.param("image", marks=pytest.mark.slow)])
+def shape(request):
+    return request.param
+
+
+@pytest.fixture
+def glow(shape):
+    return randomise(make(SHAPES[shape]))
 
 
 @pytest.fixture
@@ -68,8 +88,8 @@ def test_machine_changes_the_density(glow, patches):
     "conditional", [(True, True), (False, True), (False, False)], ids=["own", "mixed", "shared"]
 )
 def test_every_machine_is_each_machine(conditional, patches):
-    levels = [LevelSpec((2, 2), 2, 16, (3, 3), seen) for seen in conditional]
-    flow = randomise(Glow(levels, n_mels=8, n_machines=3, embed=4, rngs=nnx.Rngs(0)))
+    levels = [LevelConfig((2, 2), 2, 16, (3, 3), conditional=seen) for seen in conditional]
+    flow = randomise(make(levels, n_machines=3))
     every, log_prob_frames = flow.log_prob_machines(patches), jax.jit(flow.log_prob_frames)
     assert every.shape == (3, 16, 3)
     assert np.abs(np.diff(every)).min(2).max() > 0.1
@@ -79,8 +99,8 @@ def test_every_machine_is_each_machine(conditional, patches):
 
 
 def test_machines_of_one_base_and_shared_levels_are_the_same(patches):
-    levels = [LevelSpec((1, 8), 2, 16, (5, 1), conditional=False)]
-    flow = randomise(Glow(levels, n_mels=8, n_machines=3, embed=4, rngs=nnx.Rngs(0)))
+    levels = [LevelConfig((1, 8), 2, 16, (5, 1), conditional=False)]
+    flow = randomise(make(levels, n_machines=3))
     own = flow.log_prob_machines(patches)
     assert np.abs(own[..., 1:] - own[..., :1]).max() > 0.1  # by their bases
     flow.bases[0].weight[...] *= 0
@@ -89,7 +109,7 @@ def test_machines_of_one_base_and_shared_levels_are_the_same(patches):
 
 
 def test_fresh_flow_is_the_same_for_all_machines(patches):
-    flow = Glow(SHAPES["mel"], n_mels=8, n_machines=2, embed=4, rngs=nnx.Rngs(0))
+    flow = make(SHAPES["mel"])
     one, other = jnp.moveaxis(flow.log_prob_machines(patches), -1, 0)
     np.testing.assert_array_equal(one, other)
 
@@ -100,8 +120,8 @@ def test_shared_levels_run_once_however_many_machines(conditional, least, most):
     x = jnp.zeros((2, 16, 32, 1))
 
     def flops(n_machines):
-        levels = [LevelSpec((1, 32), 2, 64, (3, 1), conditional)]
-        flow = Glow(levels, n_mels=32, n_machines=n_machines, embed=4, rngs=nnx.Rngs(0))
+        levels = [LevelConfig((1, 32), 2, 64, (3, 1), conditional=conditional)]
+        flow = make(levels, n_bands=32, n_machines=n_machines)
         cost = jax.jit(flow.log_prob_machines).lower(x).cost_analysis()
         assert cost is not None
         return cost["flops"]
@@ -110,7 +130,7 @@ def test_shared_levels_run_once_however_many_machines(conditional, least, most):
 
 
 def test_initialisation_whitens_every_channel(patches):
-    flow = Glow(SHAPES["mel"], n_mels=8, n_machines=2, embed=4, rngs=nnx.Rngs(0))
+    flow = make(SHAPES["mel"])
     flow.initialise(5 + 3 * patches, MACHINE)
     (z,), _ = flow.forward(5 + 3 * patches, MACHINE)
     # The last coupling still is the identity, and a rotation keeps what actnorm has made.
@@ -118,40 +138,41 @@ def test_initialisation_whitens_every_channel(patches):
     np.testing.assert_allclose((z**2).sum(-1).mean(), 8, rtol=1e-4)
 
 
-def test_float32_agrees_with_float64(glow, patches):
+def test_float32_agrees_with_float64(shape, glow, patches):
     double = glow.log_prob(patches, MACHINE)
     with jax.enable_x64(False):
-        graph, state = nnx.split(glow)
-        single = nnx.merge(graph, jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), state))
+        single = make(SHAPES[shape], dtype="float32")
+        nnx.update(single, jax.tree.map(jnp.float32, nnx.as_pure(nnx.state(glow))))
         log_prob = single.log_prob(jnp.asarray(patches, jnp.float32), MACHINE)
     assert log_prob.dtype == np.float32
     np.testing.assert_allclose(log_prob, double, rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("squeeze", [(1, 8), (2, 2)])
 def test_gradient_is_the_same_when_activations_are_computed_again(squeeze, key):
     machine = jnp.array([0, 1])
     x = jax.random.normal(key, (2, 4, 8, 1))
 
     def gradient(remat):
-        spec = LevelSpec(squeeze, steps=3, width=8, kernel=(3, 1), remat=remat)
-        flow = randomise(Glow([spec], n_mels=8, n_machines=2, embed=3, rngs=nnx.Rngs(0)))
+        level = LevelConfig(squeeze, steps=3, width=8, kernel=(3, 1), remat=remat)
+        flow = randomise(make([level], embed=3))
         return nnx.grad(lambda flow: flow.log_prob(x, machine).sum())(flow)
 
     kept, again = (nnx.as_pure(nnx.state(gradient(remat))) for remat in (False, True))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), kept, again)
 
 
+@pytest.mark.slow
 def test_bfloat16_stays_inside_the_coupling_networks(key):
     """An exact inverse and a float32 log-determinant, near those of float32 throughout."""
     with jax.enable_x64(False):
         x = jax.random.normal(key, (2, 4, 8, 1))
         machine = jnp.array([0, 1])
-        spec = LevelSpec((1, 8), steps=3, width=16, kernel=(3, 1))
+        level = LevelConfig((1, 8), steps=3, width=16, kernel=(3, 1))
 
         def flow(dtype):
-            specs = [spec._replace(dtype=dtype)]
-            made = randomise(Glow(specs, n_mels=8, n_machines=2, embed=3, rngs=nnx.Rngs(0)))
+            made = randomise(make([level], embed=3, dtype=dtype))
             nnx.update(made, jax.tree.map(jnp.float32, nnx.as_pure(nnx.state(made))))
             return made
 
@@ -163,11 +184,10 @@ def test_bfloat16_stays_inside_the_coupling_networks(key):
         np.testing.assert_allclose(nats, full.log_prob_frames(x, machine), rtol=0.1, atol=0.5)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
 def test_constant_input_stays_finite(shape):
     """A silent recording: no variance in any band."""
     silent = jnp.full((3, 16, 8, 1), -4.0)
-    flow = Glow(SHAPES[shape], n_mels=8, n_machines=2, embed=4, rngs=nnx.Rngs(0))
+    flow = make(SHAPES[shape])
     flow.initialise(silent, MACHINE)
     graph, state = nnx.split(flow)
     value, gradient = jax.value_and_grad(
@@ -179,20 +199,40 @@ def test_constant_input_stays_finite(shape):
 
 def test_impossible_shapes_are_refused():
     with pytest.raises(ValueError, match="does not divide"):
-        Glow([LevelSpec((1, 3), 1, 8, (1, 1))], n_mels=8, n_machines=1, embed=2, rngs=nnx.Rngs(0))
+        make([LevelConfig((1, 3), 1, 8, (1, 1))])
     with pytest.raises(ValueError, match="one channel"):
-        Glow([LevelSpec((1, 1), 1, 8, (1, 1))], n_mels=8, n_machines=1, embed=2, rngs=nnx.Rngs(0))
+        make([LevelConfig((1, 1), 1, 8, (1, 1))])
 
 
 def test_default_config_is_the_mel_shape():
-    flow = nnx.eval_shape(
-        lambda: make_glow(default.get_config().model, n_mels=128, n_machines=4, seed=0)
-    )
+    flow = nnx.eval_shape(partial(make_glow, RunConfig().model, n_bands=128, n_machines=4, seed=0))
     assert flow.frames_per_latent == 1
-    assert len(flow.levels) == 1
-    assert flow.levels[0].squeeze == (1, 128)
+    (level,) = flow.levels
+    assert (level.squeeze.time, level.squeeze.band) == (1, 128)
+    assert (level.out.band, level.out.channels) == (1, 128)
 
 
+def test_flops_are_those_of_the_products_of_every_frame(shape):
+    """By the shapes of the products that JAX traces; what a batch does once cancels out."""
+    flow = make(SHAPES[shape])
+
+    def counted(time):
+        x = jnp.zeros((3, time, 8, 1))
+        return dot_flops(jax.make_jaxpr(flow.log_prob)(x, MACHINE))
+
+    assert flow.flops(16) == (counted(24) - counted(8)) / len(MACHINE) > 0
+
+
+def test_flops_are_nearly_all_that_xla_counts():
+    """The rest are sums, exponentials and the like, which wide networks leave far behind."""
+    flow = make([LevelConfig((1, -1), 2, 256, (3, 1))], n_bands=32)
+    x = jnp.zeros((1, 64, 32, 1))
+    cost = jax.jit(flow.log_prob).lower(x, MACHINE[:1]).cost_analysis()
+    assert cost is not None
+    assert 0.9 <= flow.flops(64) / cost["flops"] <= 1
+
+
+@pytest.mark.slow
 def test_fits_a_gaussian_with_full_covariance(key):
     """The NLL approaches the entropy, and samples have the data's mean and covariance."""
     dim, rng = 4, np.random.default_rng(0)
@@ -200,9 +240,8 @@ def test_fits_a_gaussian_with_full_covariance(key):
     covariance, mean = root @ root.T, np.arange(dim) / 2.0
     _, log_det = np.linalg.slogdet(covariance)
     entropy = 0.5 * (dim * np.log(2 * np.pi * np.e) + log_det)
-    flow = Glow(
-        [LevelSpec((1, dim), 2, 8, (1, 1))], n_mels=dim, n_machines=1, embed=1, rngs=nnx.Rngs(0)
-    )
+    level = LevelConfig((1, dim), 2, 8, (1, 1))
+    flow = make([level], n_bands=dim, n_machines=1, embed=1)
     machine = jnp.zeros(512, int)
 
     def draw(key):

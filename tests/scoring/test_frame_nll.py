@@ -1,35 +1,21 @@
+"""Frame NLLs against the flow's own log-density, patch by patch."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
 
-from flowasd.flow.glow import Glow, LevelSpec
+from flowasd.flow.bijection import LevelConfig
+from flowasd.flow.glow import Glow, ModelConfig
 from flowasd.scoring.frame_nll import frame_nll
-from flowasd.scoring.rules import RULES
-
-
-def test_rules_are_what_they_are_called():
-    nll = np.array([3.0, 1.0, 2.0, 10.0, 4.0], np.float32)
-    scores = {name: rule(nll) for name, rule in RULES.items()}
-    assert set(scores) == {"mean", "std", "max", "p75", "top10"}
-    assert scores["mean"] == pytest.approx(20 / 5)
-    assert scores["std"] == pytest.approx(np.sqrt(np.mean((nll - 4) ** 2)))
-    assert scores["max"] == 10
-    assert scores["p75"] == 4  # the fourth of five in order
-    assert scores["top10"] == 10
-
-
-def test_top10_is_the_mean_of_the_highest_tenth():
-    assert RULES["top10"](np.arange(100, dtype=np.float32)) == np.mean(np.arange(90, 100))
 
 
 @pytest.fixture(scope="module")
 def flow():
     """Its base densities differ between the IDs; a fresh flow's do not."""
-    flow = Glow(
-        [LevelSpec((1, 8), 2, 8, (3, 1))], n_mels=8, n_machines=3, embed=4, rngs=nnx.Rngs(0)
-    )
+    level = LevelConfig(squeeze=(1, 8), steps=2, width=8, kernel=(3, 1))
+    flow = Glow(ModelConfig((level,), embed=4), n_bands=8, n_machines=3, rngs=nnx.Rngs(0))
     weight = flow.bases[0].weight
     weight[...] = 0.3 * jax.random.normal(jax.random.key(0), weight.shape)
     return flow

@@ -24,7 +24,7 @@ CORRUPT = "normal_id_00_00000099.wav"
 SCORE = """
 import sys
 from pathlib import Path
-from flowasd.fleet import score_fleet
+from flowasd.serving.fleet import score_fleet
 workdir, output, *inputs = sys.argv[1:]
 sys.exit(score_fleet(Path(workdir), inputs, None, output, actors=2, files_per_block=4))
 """

@@ -10,16 +10,15 @@ import jax
 import numpy as np
 import pytest
 
-from configs import smoke
 from flowasd.run.metric_log import read_metrics
 from flowasd.training import parallel, train
-from tests.conftest import REPO
+from tests.conftest import REPO, smoke_config
 
 MAIN = ("-m", "flowasd.main")
 # Dies at once after its first checkpoint, as if killed.
 DYING = """
 import os, signal
-from flowasd.checkpoint import Checkpoints
+from flowasd.run.checkpoint import Checkpoints
 from flowasd.main import run
 save = Checkpoints.save
 def save_and_die(self, *args, **kwargs):
@@ -34,16 +33,17 @@ import sys
 from pathlib import Path
 import jax
 from configs import smoke
-from flowasd import train
+from flowasd.config import parse
+from flowasd.errors import UserError
+from flowasd.training.train import train
 assert jax.device_count() == 8
-train.calibrate_run = lambda *_: None
 config = smoke.get_config()
 for workdir in sys.argv[1:]:
-    train.train(config, Path(workdir))
+    train(parse(config), Path(workdir))
 config.train.batch_size = 12
 try:
-    train.train(config, Path(workdir))
-except train.UserError as error:
+    train(parse(config), Path(workdir))
+except UserError as error:
     print(error)
 """
 
@@ -95,7 +95,7 @@ def cut_off(tmp_path_factory):
     assert status == 2
     assert "process 0 cannot go on with the others" in last_line(errors)
     assert "Traceback" not in errors
-    assert max(step for step, _ in losses(workdir)) < smoke.get_config().train.steps
+    assert max(step for step, _ in losses(workdir)) < smoke_config().train.steps
     return workdir
 
 
@@ -105,8 +105,11 @@ def copy(cut_off, tmp_path):
     return shutil.copytree(cut_off, tmp_path / "copy")
 
 
+@pytest.mark.slow
 def test_two_processes_take_up_their_run_and_report_once(copy, run):
-    (status, output, errors), (other, silence, _) = two_processes(copy)
+    """They go on from disk, where each reads its own rows of every batch."""
+    flags = ["--config.data.bank_gb=0"]
+    (status, output, errors), (other, silence, _) = two_processes(copy, flags=flags)
     assert (status, other) == (0, 0), errors
     assert losses(copy) == pytest.approx(losses(run), abs=1e-5)
     assert "Average" in output
@@ -115,12 +118,13 @@ def test_two_processes_take_up_their_run_and_report_once(copy, run):
     assert len(list(copy.glob("events.out.tfevents*"))) == 2  # one a start, of process 0 alone
 
 
-def test_one_device_takes_up_the_run_of_two_processes(copy, run, monkeypatch):
-    monkeypatch.setattr(train, "calibrate_run", lambda *_: None)
-    train.train(smoke.get_config(), copy)
+@pytest.mark.slow
+def test_one_device_takes_up_the_run_of_two_processes(copy, run):
+    train.train(smoke_config(), copy)
     assert losses(copy) == pytest.approx(losses(run), abs=1e-5)
 
 
+@pytest.mark.slow
 def test_eight_devices_have_the_losses_of_one_and_take_up_the_run_of_two(copy, run, tmp_path):
     eight = python("-c", TRAINING, tmp_path / "whole", copy, devices=8)
     output, errors = eight.communicate(timeout=300)
@@ -130,6 +134,7 @@ def test_eight_devices_have_the_losses_of_one_and_take_up_the_run_of_two(copy, r
     assert "batch_size=12 is not a multiple of the number of devices, 8" in output
 
 
+@pytest.mark.slow
 def test_error_of_one_process_stops_all(tmp_path):
     flags = [f"--config.data.root={tmp_path / 'nowhere'}"]
     first, second = two_processes(tmp_path / "run", flags=flags)

@@ -1,6 +1,8 @@
+import hashlib
 import json
 import shutil
 from contextlib import closing
+from functools import partial
 
 import jax
 import librosa
@@ -9,32 +11,39 @@ import pytest
 import soundfile
 from flax import nnx
 
-from configs import smoke
-from flowasd import default_config as default
+from flowasd.config import TrainConfig, level
+from flowasd.data.source import open_source
 from flowasd.detector import Detector
 from flowasd.errors import UserError
+from flowasd.evaluation.calibrate import calibrate_run
 from flowasd.evaluation.evaluate import evaluate
-from flowasd.features.cache import Features
-from flowasd.features.frontend import Standardisation
+from flowasd.features.cache import source_features
+from flowasd.features.frontend import Standardisation, fit_standardisation
+from flowasd.flow.objective import OBJECTIVES
+from flowasd.run.calibration_file import calibration_key, load_calibration, save_calibration
 from flowasd.run.checkpoint import Checkpoints
 from flowasd.run.metric_log import read_metrics
-from flowasd.scoring.calibration import load_calibration, save_calibration
 from flowasd.training import train
+from flowasd.training.bank import make_bank
 from flowasd.training.parallel import data_mesh
-from flowasd.training.step import initial_state, make_optimizer, train_step
-from tests.conftest import train_to_first_checkpoint
+from flowasd.training.step import initial_state, make_optimizer, step_keys, train_step
+from tests.conftest import smoke_config, train_to_first_checkpoint
+from tests.training.conftest import save_features
+
+
+def size_of(config):
+    """Patches of a batch and frames of a patch."""
+    return config.train.batch_size, config.train.patch_length
 
 
 def saved_arrays(workdir, step):
     """Every array of a checkpoint, as orbax gives them back."""
-    config = smoke.get_config()
-    source = train.open_source(config.data, config.seed)
-    features = train.source_features(
-        source, train.Frontend(**config.frontend), train.cache_folder(config.data)
-    )
-    statistics = train.fit_standardisation(features["train"].clips())
-    mesh = data_mesh()
-    bank = train.make_bank(features["train"], source.machine_index("train"), statistics, mesh)
+    config = smoke_config()
+    source = open_source(config.data, config.seed)
+    features = source_features(source, config.frontend, config.data.cache_folder)
+    statistics = fit_standardisation(features["train"].clips())
+    mesh, machine = data_mesh(), source.machine_index("train")
+    bank = make_bank(features["train"], machine, statistics, mesh, *size_of(config))
     _, state = initial_state(config, bank, len(source.machine_ids), mesh)
     checkpoints = Checkpoints(workdir)
     assert checkpoints.latest == step
@@ -44,10 +53,11 @@ def saved_arrays(workdir, step):
 
 
 def test_resumed_run_ends_with_the_bits_of_an_uninterrupted_one(run, tmp_path):
-    config = smoke.get_config()
+    config = smoke_config()
     train_to_first_checkpoint(config, tmp_path)
     assert read_metrics(tmp_path)[-1]["step"] < config.train.steps
     train.train(config, tmp_path)
+    calibrate_run(tmp_path)
     for resumed, whole in zip(
         saved_arrays(tmp_path, config.train.steps),
         saved_arrays(run, config.train.steps),
@@ -67,26 +77,37 @@ def test_resumed_run_ends_with_the_bits_of_an_uninterrupted_one(run, tmp_path):
 
 def test_finished_run_started_again_does_nothing(run):
     before = read_metrics(run), (run / "calibration.npz").stat().st_mtime_ns
-    train.train(smoke.get_config(), run)
+    train.train(smoke_config(), run)
+    calibrate_run(run)
     assert (read_metrics(run), (run / "calibration.npz").stat().st_mtime_ns) == before
 
 
 def test_run_that_was_cut_off_before_its_calibration_makes_it_up(run, tmp_path):
-    """Neither none at all nor that of another checkpoint will do."""
+    """A calibration that is missing, damaged or of another checkpoint will not do."""
     copy = tmp_path / "run"
     shutil.copytree(run, copy)
-    expected = load_calibration(run / "calibration.npz", smoke.get_config().train.steps)
-    save_calibration(copy / "calibration.npz", expected._replace(step=10, location=np.zeros(0)))
-    train.train(smoke.get_config(), copy)
-    made_up = load_calibration(copy / "calibration.npz", expected.step)
-    for new, old in zip(jax.tree.leaves(made_up), jax.tree.leaves(expected), strict=True):
-        np.testing.assert_array_equal(new, old)
+    detector = Detector.load(run)
+    key, other = (calibration_key(detector.config, step) for step in (detector.step, 10**6))
+    expected = load_calibration(run, key)
+    file = copy / "calibration.npz"
+    for spoil in (
+        file.unlink,
+        lambda: file.write_bytes(file.read_bytes()[:-100]),
+        lambda: save_calibration(copy, expected._replace(location=np.zeros((1, 1))), other),
+    ):
+        spoil()
+        with pytest.raises(UserError, match=r"calibration\.npz"):
+            load_calibration(copy, key)
+        train.train(smoke_config(), copy)
+        calibrate_run(copy)
+        made_up = load_calibration(copy, key)
+        for new, old in zip(jax.tree.leaves(made_up), jax.tree.leaves(expected), strict=True):
+            np.testing.assert_array_equal(new, old)
 
 
 def test_other_config_is_refused_with_the_keys_named(run):
-    config = smoke.get_config()
-    config.train.learning_rate = 0.5
-    config.model.levels[0].width = 8
+    levels = (level(steps=2, width=8),)
+    config = smoke_config({"train.learning_rate": 0.5, "model.levels": levels})
     with pytest.raises(UserError, match=r"model\.levels\[0\]\.width.*train\.learning_rate"):
         train.train(config, run)
 
@@ -100,24 +121,24 @@ def test_training_lowers_the_nll(run):
 
 def test_best_checkpoint_is_kept_beside_the_last(tmp_path):
     """Validation that only gets worse: the first checkpoint must survive."""
+    card = {"data": "real", "config": {}, "machine_ids": ["id_00"], "std": [1.0]}
     with closing(Checkpoints(tmp_path, create=True)) as checkpoints:
         for step in range(1, 5):
             tree = {"step": np.array([step])}
-            checkpoints.save(step, tree, tree, {"step": step}, validation_nll=float(step))
+            checkpoints.save(step, tree, tree, card | {"mean": [step]}, validation_nll=float(step))
     assert sorted(int(path.name) for path in (tmp_path / "checkpoints").iterdir()) == [1, 4]
     with closing(Checkpoints(tmp_path)) as checkpoints:
         assert (checkpoints.best, checkpoints.latest) == (1, 4)
-        assert checkpoints.card(1) == {"step": 1}
+        assert checkpoints.card(1) == card | {"mean": [1]}
         restored = checkpoints.restore(1, "model", {"step": np.array([0])})
     np.testing.assert_array_equal(restored["step"], [1])
 
 
 def test_step_depends_on_seed_alone(tmp_path):
     losses = []
+    short = {"train.steps": 5, "train.warmup_steps": 1, "train.eval_every": 5}
     for seed in (0, 0, 1):
-        config = smoke.get_config()
-        config.seed = seed
-        config.train.update({"steps": 5, "warmup_steps": 1, "eval_every": 5})
+        config = smoke_config(short | {"seed": seed})
         workdir = tmp_path / str(len(losses))
         train.train(config, workdir)
         losses.append(read_metrics(workdir)[-1]["train_nll"])
@@ -125,27 +146,67 @@ def test_step_depends_on_seed_alone(tmp_path):
 
 
 def test_divergence_is_an_error(tmp_path):
-    config = smoke.get_config()
-    config.train.learning_rate = 1e30
     with pytest.raises(UserError, match="diverged"):
-        train.train(config, tmp_path)
+        train.train(smoke_config({"train.learning_rate": 1e30}), tmp_path)
 
 
 def test_splits_are_recorded(run):
-    splits = json.loads((run / "splits.json").read_text())
-    assert splits.pop("data") == "SIMULATED"
-    assert set(splits) == {"train", "validation", "test"}
-    names = [name for files in splits.values() for name in files]
-    assert len(names) == len(set(names)) == 4 * (8 + 3 + 3)
+    """Every clip once, by the digest of its samples."""
+    record = json.loads((run / "splits.json").read_text())
+    assert record["data"] == "SIMULATED"
+    config = smoke_config()
+    splits = open_source(config.data, config.seed).splits
+    assert record["splits"].keys() == splits.keys() == {"train", "validation", "test"}
+    for split, clips in splits.items():
+        decoded = [soundfile.read(clip.path, dtype="float32")[0] for clip in clips]
+        digests = [hashlib.sha256(samples.tobytes()).hexdigest() for samples in decoded]
+        names = [f"{clip.path.parent.name}/{clip.name}" for clip in clips]
+        assert record["splits"][split] == dict(zip(digests, names, strict=True))
+    digests = [digest for files in record["splits"].values() for digest in files]
+    assert len(digests) == len(set(digests)) == 4 * (8 + 3 + 3)
 
 
+@pytest.fixture
+def short_clips(tmp_path):
+    """A data set of clips of 4000 samples at most."""
+    for split, count in {"train": 6, "test": 2}.items():
+        folder = tmp_path / "slider" / split
+        folder.mkdir(parents=True)
+        for i in range(count):
+            noise = np.random.default_rng(100 * len(split) + i).normal(size=4000 - 50 * i)
+            soundfile.write(folder / f"normal_id_00_{i:08d}.wav", 0.1 * noise, 16000)
+    return tmp_path / "slider"
+
+
+def test_hop_longer_than_every_clip_is_refused_in_one_line(short_clips, tmp_path):
+    """A hop as long as the longest clip gives it a second frame."""
+    hops = {
+        hop: {"frontend.hop_length": hop, "data.root": str(short_clips)} for hop in (4000, 4001)
+    }
+    with pytest.raises(UserError) as caught:
+        train.train(smoke_config(hops[4001]), tmp_path / "run")
+    assert str(caught.value) == (
+        "config.frontend.hop_length=4001 is longer than every clip; lower it"
+    )
+    assert not (tmp_path / "run" / "checkpoints").exists()
+    _, features = train.open_run(smoke_config(hops[4000]), tmp_path / "run")
+    assert features["train"].n_frames.max() <= 2
+
+
+@pytest.mark.slow
 def test_image_shape_trains(tmp_path):
-    config = smoke.get_config()
     shape = {"squeeze": (2, 2), "steps": 1, "width": 8, "kernel": (3, 3)}
-    shared = default.level(**shape, conditional=False)
-    config.model.levels = (shared, default.level(**shape, remat=True), default.level(**shape))
-    config.score.hop = 8
-    config.train.update({"patch_length": 16, "batch_size": 4, "steps": 10, "eval_every": 10})
+    shared = level(**shape, conditional=False)
+    config = smoke_config(
+        {
+            "model.levels": (shared, level(**shape, remat=True), level(**shape)),
+            "score.hop": 8,
+            "train.patch_length": 16,
+            "train.batch_size": 4,
+            "train.steps": 10,
+            "train.eval_every": 10,
+        }
+    )
     train.train(config, tmp_path)
     rows = read_metrics(tmp_path)
     assert rows[-1]["train_nll"] < rows[0]["train_nll"]
@@ -153,8 +214,7 @@ def test_image_shape_trains(tmp_path):
 
 def test_learning_rate_warms_up_and_decays_and_gradients_are_clipped():
     """One parameter with a constant gradient: Adam moves it by the learning rate itself."""
-    config = smoke.get_config().train
-    config.update({"steps": 100, "warmup_steps": 20, "learning_rate": 0.5, "clip_norm": 1.0})
+    config = TrainConfig(steps=100, warmup_steps=20, learning_rate=0.5, clip_norm=1.0)
     optimizer = make_optimizer(config)
     params = {"x": jax.numpy.zeros(1)}
     state, moves = optimizer.init(params), []
@@ -173,14 +233,20 @@ def test_learning_rate_warms_up_and_decays_and_gradients_are_clipped():
 def test_logged_validation_nll_is_that_of_the_restored_detector(run):
     """The whole way round: checkpoint, statistics, patches and noise-free NLL, by other means."""
     detector = Detector.load(run)
-    source = train.open_source(detector.config.data, detector.config.seed)
-    clips = source.splits["validation"]
-    stft = {key: detector.config.frontend[key] for key in ("n_fft", "hop_length", "n_mels")}
+    frontend = detector.config.frontend
+    clips = open_source(detector.config.data, detector.config.seed).splits["validation"]
+    stft = partial(
+        librosa.feature.melspectrogram,
+        sr=16000,
+        n_fft=frontend.n_fft,
+        hop_length=frontend.hop_length,
+        n_mels=frontend.n_bands,
+        pad_mode="constant",
+    )
     length, total, count = detector.config.train.patch_length, 0.0, 0
     for clip in clips:
         samples, _ = soundfile.read(clip.path, dtype="float32")
-        log_mel = librosa.feature.melspectrogram(y=samples, sr=16000, pad_mode="constant", **stft)
-        x = 10 * np.log10(np.maximum(log_mel, 1e-10)).T - detector.statistics.mean
+        x = 10 * np.log10(np.maximum(stft(y=samples), 1e-10)).T - detector.statistics.mean
         x = x / detector.statistics.std
         starts = [*range(0, len(x) - length, length), len(x) - length]
         patches = jax.numpy.asarray(np.stack([x[start : start + length] for start in starts]))
@@ -200,8 +266,7 @@ def test_divergence_keeps_the_good_checkpoint(tmp_path, monkeypatch):
         return state._replace(params=spoilt), means
 
     monkeypatch.setattr(train, "train_step", spoiling)
-    config = smoke.get_config()
-    config.train.update({"log_every": 1, "eval_every": 1})
+    config = smoke_config({"train.log_every": 1, "train.eval_every": 1})
     with pytest.raises(UserError, match="diverged before step 2"):
         train.train(config, tmp_path)
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["1"]
@@ -215,27 +280,36 @@ def test_divergence_keeps_the_good_checkpoint(tmp_path, monkeypatch):
 
 def test_silent_bands_train_to_what_they_validate_to(tmp_path):
     """Bands without variance, initialised with the noise that training sees."""
-    config = smoke.get_config()
+    config = smoke_config()
     rng = np.random.default_rng(0)
     frames = rng.normal(size=(600, 128)).astype(np.float32)
     frames[:, ::4] = 0
-    features = Features(frames, 100 * np.arange(6), np.full(6, 100))
+    features = save_features(tmp_path, np.split(frames, 6))
     statistics = Standardisation(np.zeros(128, np.float32), np.ones(128, np.float32))
     mesh, machine = data_mesh(), np.zeros(6, np.int32)
-    bank = train.make_bank(features, machine, statistics, mesh)
+    bank = make_bank(features, machine, statistics, mesh, *size_of(config))
     graph, state = initial_state(config, bank, 1, mesh)
-    _, means = train_step(state, bank, graph=graph, config=config.train, mesh=mesh)
+    patch_key, _ = step_keys(jax.random.wrap_key_data(state.key), 0)
+    batch = bank.draw(patch_key)
+    _, means = train_step(state, batch, graph=graph, config=config.train, mesh=mesh)
     assert means["train_nll"] == means["train_loss"] < 3
 
 
-@pytest.mark.parametrize("name", ["contrast", "outlier"])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name, term in OBJECTIVES.items() if term is not None])
 def test_other_objectives_train_the_ids_apart(name, tmp_path):
     """The NLL is logged beside the loss, and clips fit their own ID better than others."""
-    config = smoke.get_config()
-    config.model.levels[0].conditional = False
-    config.train.objective.update({"name": name, "warmup_steps": 10, "weight": 4.0})
-    config.train.learning_rate = 3e-3
+    config = smoke_config(
+        {
+            "model.levels": (level(steps=2, width=16, conditional=False),),
+            "train.objective.name": name,
+            "train.objective.ramp_steps": 10,
+            "train.objective.weight": 4.0,
+            "train.learning_rate": 3e-3,
+        }
+    )
     train.train(config, tmp_path)
+    calibrate_run(tmp_path)
     assert read_metrics(tmp_path)[-1]["train_loss"] > read_metrics(tmp_path)[-1]["train_nll"]
     results = evaluate(tmp_path).clips
     assert np.mean([clip.scores["ratio"] for clip in results if clip.label == 0]) < 0

@@ -1,0 +1,136 @@
+"""What is written: the evaluator's files and ours, character by character, and every format."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from flowasd.errors import UserError
+from flowasd.evaluation.evaluate import Evaluation, ScoredClip
+from flowasd.evaluation.metrics import Row, summary
+from flowasd.evaluation.results import FILE_COLUMNS, FORMATS, format_of, write_results
+from flowasd.run.records import FORMAT
+from flowasd.scoring.rules import RULES
+
+# What a file name may hold: separators, quotes, line breaks and what is not ASCII.
+ROWS = [
+    ("plain.wav", "id_00", 1.5),
+    ('a, "b".wav', "id_02", -0.1),
+    ("two\nlines.wav", "id_02", 1e-300),
+    ("größe→.wav", "id_04", 12345.678901234567),
+]
+
+
+def written(suffix: str) -> str:
+    stream = io.StringIO()
+    write = FORMATS[suffix](stream, FILE_COLUMNS)
+    for path, *rest in ROWS:
+        write((Path(path), *rest))
+    return stream.getvalue()
+
+
+def test_csv_is_read_back_by_the_csv_module():
+    header, *rows = csv.reader(io.StringIO(written(".csv")))
+    assert header == ["path", "machine_id", "score"]
+    assert [(path, machine_id, float(score)) for path, machine_id, score in rows] == ROWS
+
+
+def test_csv_of_plain_rows_is_what_it_always_was():
+    lines = written(".csv").splitlines()
+    assert lines[:2] == ["path,machine_id,score", "plain.wav,id_00,1.5"]
+
+
+def test_json_lines_are_read_back_by_the_json_module():
+    lines = written(".jsonl").splitlines()
+    assert len(lines) == len(ROWS)
+    rows = [json.loads(line) for line in lines]
+    assert [tuple(row) for row in rows] == [FILE_COLUMNS] * len(ROWS)
+    assert [tuple(row.values()) for row in rows] == ROWS
+
+
+def test_the_suffix_says_the_format():
+    assert format_of(None) is format_of("x/y.CSV") is FORMATS[".csv"]
+    assert format_of("scores.jsonl") is FORMATS[".jsonl"]
+    for name in ("scores.xlsx", "scores"):
+        with pytest.raises(UserError, match=rf"{name}: the suffix is none of \.csv, \.jsonl"):
+            format_of(name)
+
+
+def make_evaluation(*, labelled: bool = True, data: str = "SIMULATED") -> Evaluation:
+    """Three clips of two IDs; the score of clip `i` by the rule of number `n` is `i + n / 4`."""
+    clips = [
+        ScoredClip(name, machine_id, label if labelled else None, scores)
+        for i, (name, machine_id, label) in enumerate(
+            [("a,1.wav", "id_00", 0), ("b.wav", "id_00", 1), ("c.wav", "id_02", None)]
+        )
+        for scores in [{rule: i + n / 4 for n, rule in enumerate(RULES)}]
+    ]
+    columns = {"std": [Row("id_00", 1.0, 0.75)]} if labelled else {}
+    return Evaluation(
+        workdir=Path("run"),
+        clips=clips,
+        paths=[f"test/{clip.name}" for clip in clips],
+        examples=[],
+        columns=columns,
+        summary={
+            "data": data,
+            "trained_on": "real",
+            "machine_type": "slider",
+            "rule": "std",
+            "metrics": summary(columns),
+            "validation_nll": None,
+        },
+        history=[],
+        estimates=[],
+        hop_seconds=0.25,
+    )
+
+
+def files(folder: Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in (folder / "results").glob("*.csv")}
+
+
+def test_the_csvs_are_as_the_evaluator_reads_them(tmp_path):
+    write_results(tmp_path, make_evaluation())
+    rules = ",".join(RULES)
+    by_rule = [",".join(str(i + n / 4) for n in range(len(RULES))) for i in range(3)]
+    assert files(tmp_path) == {
+        "anomaly_score_slider_id_00.csv": '"a,1.wav",0.25\nb.wav,1.25\n',
+        "anomaly_score_slider_id_02.csv": "c.wav,2.25\n",
+        "result.csv": "slider,SIMULATED\nid,AUC,pAUC\n00,1.0,0.75\nAverage,1.0,0.75\n",
+        "scores.csv": (
+            f"path,machine_id,label,score,{rules},data\n"
+            f'"test/a,1.wav",id_00,0,0.25,{by_rule[0]},SIMULATED\n'
+            f"test/b.wav,id_00,1,1.25,{by_rule[1]},SIMULATED\n"
+            f"test/c.wav,id_02,,2.25,{by_rule[2]},SIMULATED\n"
+        ),
+    }
+
+
+def test_real_recordings_without_labels_have_no_mark_and_no_figures(tmp_path):
+    write_results(tmp_path, make_evaluation(labelled=False, data="real"))
+    written = files(tmp_path)
+    assert written["result.csv"] == "slider\nid,AUC,pAUC\n"
+    assert all(line.endswith(",real") for line in written["scores.csv"].splitlines()[1:])
+
+
+def test_files_of_ids_that_are_gone_do_not_stay(tmp_path):
+    write_results(tmp_path, make_evaluation())
+    stale = tmp_path / "results" / "anomaly_score_slider_id_99.csv"
+    stale.write_text("x.wav,1.0\n")
+    assessment = tmp_path / "results" / "assess.csv"
+    assessment.write_text("")
+    write_results(tmp_path, make_evaluation())
+    assert not stale.exists()
+    assert assessment.exists()
+    assert (tmp_path / "results" / "anomaly_score_slider_id_02.csv").exists()
+
+
+def test_the_summary_holds_every_number_and_its_format(tmp_path):
+    evaluation = make_evaluation()
+    write_results(tmp_path, evaluation)
+    read = json.loads((tmp_path / "results" / "summary.json").read_text())
+    assert read == {"format": FORMAT} | evaluation.summary
+    assert read["metrics"]["std"]["Average"] == {"auc": 1.0, "pauc": 0.75}

@@ -1,0 +1,309 @@
+"""The cache against features that are computed from the decoded file alone."""
+
+import io
+import os
+import shutil
+import sys
+import weakref
+from dataclasses import replace
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import soundfile
+
+from flowasd.data.clips import Clip
+from flowasd.data.source import Source
+from flowasd.errors import UserError
+from flowasd.features import cache
+from flowasd.features.cache import cached_features, hear, source_features
+from flowasd.features.frontend import FrontendConfig, log_mel
+
+FRONTEND = FrontendConfig(n_fft=1024, hop_length=512, n_bands=16)
+
+
+def record(path, seconds=0.5, seed=0):
+    """Writes noise of 16 bits."""
+    noise = np.random.default_rng(seed).normal(size=int(seconds * 16000)) * 0.1
+    soundfile.write(path, noise, 16000, "PCM_16")
+    return path
+
+
+@pytest.fixture
+def clips(tmp_path):
+    """Three files of different length."""
+    return [
+        record(tmp_path / f"normal_id_00_{i:08d}.wav", seconds, i)
+        for i, seconds in enumerate((1.0, 0.3, 2.5))
+    ]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def computed(monkeypatch):
+    """The files whose features have been computed."""
+    paths = []
+
+    def counting(wanted, frontend):
+        for path, heard in hear(wanted, frontend):
+            paths.append(path)
+            yield path, heard
+
+    monkeypatch.setattr(cache, "hear", counting)
+    return paths
+
+
+def entries(folder):
+    return sorted(folder.rglob("*.npy"))
+
+
+def expected_bands(path):
+    samples, _ = soundfile.read(path, dtype="float32")
+    return np.asarray(log_mel(jnp.asarray(samples), FRONTEND))
+
+
+def assert_right(features, paths):
+    """Every way to read the features gives those of the files, in order."""
+    assert len(features.n_frames) == len(features.recordings) == len(paths)
+    for i, (path, clip) in enumerate(zip(paths, features.clips(), strict=True)):
+        np.testing.assert_allclose(clip, expected_bands(path), atol=1e-3)
+        np.testing.assert_array_equal(features.clip(i), clip)
+        assert features.n_frames[i] == len(clip)
+    assert features.nbytes == sum(clip.nbytes for clip in features.clips())
+
+
+def test_features_are_each_clips_log_mel(clips, folder):
+    assert_right(cached_features(clips, FRONTEND, folder), clips)
+
+
+def test_long_clips_between_short_ones(clips, folder, monkeypatch):
+    """Clips that are computed alone keep their place."""
+    monkeypatch.setattr(cache, "LONG", 0.5)
+    assert_right(cached_features(clips, FRONTEND, folder), clips)
+
+
+def test_second_time_nothing_is_computed(clips, folder, computed):
+    first = cached_features(clips, FRONTEND, folder)
+    assert computed == clips
+    second = cached_features(clips, FRONTEND, folder)
+    assert computed == clips
+    assert second.recordings == first.recordings
+    assert_right(second, clips)
+
+
+def test_one_added_clip_computes_one_clips_features(clips, folder, computed, monkeypatch):
+    cached_features(clips, FRONTEND, folder)
+    computed.clear()
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    added = [clips[0], record(folder.parent / "added.wav", seed=9), *clips[1:]]
+    features = cached_features(added, FRONTEND, folder)
+    assert computed == [added[1]]
+    assert "1/1" in terminal.getvalue()  # the progress bar's
+    assert "/4" not in terminal.getvalue()
+    assert_right(features, added)
+
+
+def test_moved_renamed_and_touched_recordings_are_not_computed_again(clips, folder, computed):
+    cached_features(clips, FRONTEND, folder)
+    computed.clear()
+    (folder.parent / "elsewhere").mkdir()
+    moved = clips[0].rename(folder.parent / "elsewhere" / clips[0].name)
+    renamed = clips[1].rename(folder.parent / "anomaly_id_02_00000007.wav")
+    os.utime(clips[2], ns=(1, 1))
+    now = [clips[2], renamed, moved]
+    assert_right(cached_features(now, FRONTEND, folder), now)
+    assert computed == []
+
+
+def test_replaced_recording_of_equal_size_and_time_is_computed_anew(clips, folder, computed):
+    before = cached_features(clips, FRONTEND, folder)
+    computed.clear()
+    was = clips[0].stat()
+    record(clips[0], 1.0, seed=99)
+    os.utime(clips[0], ns=(was.st_atime_ns, was.st_mtime_ns))
+    now = clips[0].stat()
+    assert (now.st_size, now.st_mtime_ns) == (was.st_size, was.st_mtime_ns)
+    features = cached_features(clips, FRONTEND, folder)
+    assert computed == clips[:1]
+    assert_right(features, clips)
+    assert features.recordings[0] != before.recordings[0]
+    assert features.recordings[1:] == before.recordings[1:]
+
+
+@pytest.mark.parametrize("change", [{"hop_length": 256}, {"n_fft": 512}, {"n_bands": 8}])
+def test_other_settings_have_features_of_their_own(change, clips, folder, computed):
+    first = cached_features(clips, FRONTEND, folder)
+    other = cached_features(clips, replace(FRONTEND, **change), folder)
+    assert computed == 2 * clips
+    assert other.recordings == first.recordings
+    assert other.clip(0).shape != first.clip(0).shape or not np.allclose(
+        other.clip(0), first.clip(0), atol=0.1
+    )
+    assert_right(cached_features(clips, FRONTEND, folder), clips)
+    assert computed == 2 * clips
+
+
+def flipped(at):
+    def flip(content):
+        changed = bytearray(content)
+        changed[at] ^= 1
+        return bytes(changed)
+
+    return flip
+
+
+DAMAGE = {
+    "bit of the header": flipped(10),
+    "bit of the bands": flipped(500),
+    "bit of the recording's digest": flipped(-40),
+    "bit of its own digest": flipped(-1),
+    "half": lambda content: content[: len(content) // 2],
+    "without its last byte": lambda content: content[:-1],
+    "without its digests": lambda content: content[:-64],
+    "zeroed": lambda content: bytes(len(content)),
+    "empty": lambda _: b"",
+    "a few bytes": lambda _: b"short",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damaged_entry_is_computed_again(damage, clips, folder, computed):
+    whole = cached_features(clips, FRONTEND, folder)
+    computed.clear()
+    entry = whole.paths[1]
+    entry.write_bytes(DAMAGE[damage](entry.read_bytes()))
+    mended = cached_features(clips, FRONTEND, folder)
+    assert computed == [clips[1]]
+    assert mended.recordings == whole.recordings
+    assert_right(mended, clips)
+    cached_features(clips, FRONTEND, folder)
+    assert computed == [clips[1]]
+
+
+def test_removed_entry_is_computed_again(clips, folder, computed):
+    cached_features(clips, FRONTEND, folder).paths[2].unlink()
+    computed.clear()
+    assert_right(cached_features(clips, FRONTEND, folder), clips)
+    assert computed == [clips[2]]
+
+
+@pytest.mark.parametrize(("dtype", "subtype"), [("int16", "PCM_16"), ("int32", "PCM_24")])
+def test_wav_and_flac_of_one_recording_have_one_digest(dtype, subtype, tmp_path, folder):
+    """By the samples: neither the name nor the container matters, a single sample does."""
+    noise = np.random.default_rng(0).normal(size=8000) * np.iinfo(dtype).max / 10
+    samples = noise.astype(dtype) // 256 * 256
+    paths = [tmp_path / name for name in ("a.wav", "b.flac", "c.wav")]
+    for path in paths:
+        if path.stem == "c":
+            samples[123] += 256
+        soundfile.write(path, samples, 16000, subtype)
+    one, two, other = cached_features(paths, FRONTEND, folder).recordings
+    assert one == two != other
+
+
+def test_copies_of_one_file_share_an_entry(clips, folder):
+    copy = Path(shutil.copy(clips[0], folder.parent / "copy.wav"))
+    assert_right(cached_features([*clips, copy], FRONTEND, folder), [*clips, copy])
+    assert len(entries(folder)) == 3
+
+
+def test_absurd_samples_are_refused(tmp_path, folder):
+    path = tmp_path / "loud.wav"
+    soundfile.write(path, np.full(1000, 1e30), 16000, "FLOAT")
+    with pytest.raises(UserError, match=r"loud\.wav: samples are too large"):
+        cached_features([path], FRONTEND, folder)
+
+
+def test_broken_links_are_listed_like_other_bad_files(clips, tmp_path, folder):
+    link = tmp_path / "normal_id_00_00000009.wav"
+    link.symlink_to(tmp_path / "nowhere.wav")
+    with pytest.raises(UserError, match=r"(?s)1 of 4 recordings.*normal_id_00_00000009"):
+        cached_features([*clips, link], FRONTEND, folder)
+
+
+def test_every_bad_file_is_listed_in_one_error(clips, tmp_path, folder, computed):
+    bad = [tmp_path / name for name in ("bad1.wav", "bad2.flac", "loud.wav", "missing.wav")]
+    for path in bad[:2]:
+        path.write_bytes(b"not audio")
+    soundfile.write(bad[2], np.full(1000, 1e30), 16000, "FLOAT")
+    with pytest.raises(UserError) as caught:
+        cached_features([bad[0], *clips, *bad[1:]], FRONTEND, folder)
+    first, *lines = str(caught.value).splitlines()
+    assert first == "4 of 7 recordings cannot be used:"
+    assert [line.strip().split(": ")[0] for line in lines] == list(map(str, bad))
+    computed.clear()
+    assert_right(cached_features(clips, FRONTEND, folder), clips)
+    assert computed == []  # what was good has been kept
+
+
+def test_splits_get_their_own_clips(tmp_path, folder):
+    """Features of a split against those of its files alone."""
+    splits = {}
+    for split, lengths in {"train": (0.5, 1.0, 0.2), "empty": (), "test": (0.7,)}.items():
+        paths = [tmp_path / f"normal_id_00_{split}{seconds}.wav" for seconds in lengths]
+        for path, seconds in zip(paths, lengths, strict=True):
+            record(path, seconds, int(seconds * 10))
+        splits[split] = tuple(Clip(path, "id_00", 0) for path in paths)
+    source = Source("slider", False, True, splits)
+    features = source_features(source, FRONTEND, folder)
+    swapped = source._replace(splits={"train": splits["test"], "test": splits["train"]})
+    again = source_features(swapped, FRONTEND, folder)
+    assert len(list((folder / "features").iterdir())) == 1
+    (swapped_clip,), (clip,) = again["train"].clips(), features["test"].clips()
+    np.testing.assert_array_equal(swapped_clip, clip)
+    assert features.keys() == splits.keys()
+    for split, clips in splits.items():
+        assert_right(features[split], [clip.path for clip in clips])
+
+
+def test_interrupted_computation_goes_on_where_it_was(clips, folder, computed, monkeypatch):
+    def interrupted(paths, frontend):
+        yield from list(hear(paths, frontend))[:2]
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cache, "hear", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            cached_features(clips, FRONTEND, folder)
+    assert_right(cached_features(clips, FRONTEND, folder), clips)
+    assert computed == clips[2:]
+
+
+def test_features_are_not_held_in_memory(folder, monkeypatch):
+    """Bands are let go of as they are written, and a clip is mapped from its file."""
+    alive = []
+
+    def bands(paths, frontend):
+        for i, path in enumerate(paths):
+            made = np.full((i + 1, frontend.n_bands), i, np.float32)
+            alive.append(weakref.ref(made))
+            assert sum(ref() is not None for ref in alive) <= 2
+            yield path, cache.Heard(made, f"{i:064x}")
+
+    monkeypatch.setattr(cache, "hear", bands)
+    features = cached_features([Path(str(i)) for i in range(20)], FRONTEND, folder)
+    assert features.recordings == tuple(f"{i:064x}" for i in range(20))
+    for i, clip in enumerate(features.clips()):
+        np.testing.assert_array_equal(clip, np.full((i + 1, 16), i))
+        assert isinstance(features.clip(i).base, np.memmap)
+
+
+def test_cache_that_cannot_be_written_is_a_warning(clips, tmp_path):
+    """The features are in a temporary folder, which lives as long as any part of them."""
+    (tmp_path / "file").touch()
+    with pytest.warns(UserWarning, match="features are not cached"):
+        features = cached_features(clips, FRONTEND, tmp_path / "file")
+    assert_right(features, clips)
+    part, scratch = features.some([2, 0]), features.paths[0].parent
+    del features
+    assert_right(part, [clips[2], clips[0]])
+    with pytest.warns(ResourceWarning, match="Implicitly cleaning up"):
+        del part
+    assert not scratch.exists()
