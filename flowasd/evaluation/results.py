@@ -8,7 +8,7 @@ import csv
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import Protocol, runtime_checkable
 
 from flowasd.errors import UserError
 from flowasd.evaluation.evaluate import Evaluation
@@ -21,14 +21,23 @@ FILE_COLUMNS = ("path", "machine_id", "score")  # of `--mode=score`
 WriteRow = Callable[[Sequence[object]], object]
 
 
-def write_csv_rows(stream: TextIO, columns: Sequence[str]) -> WriteRow:
+@runtime_checkable
+class Stream(Protocol):
+    """What text can be written to, such as an open file."""
+
+    def write(self, text: str, /) -> object:
+        """Writes a piece of text."""
+        ...
+
+
+def write_csv_rows(stream: Stream, columns: Sequence[str]) -> WriteRow:
     """Writes a CSV header and returns what writes a row."""
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(columns)
     return writer.writerow
 
 
-def write_jsonl_rows(stream: TextIO, columns: Sequence[str]) -> WriteRow:
+def write_jsonl_rows(stream: Stream, columns: Sequence[str]) -> WriteRow:
     """Returns what writes a row as a JSON object on a line of its own."""
 
     def write(row: Sequence[object]) -> None:
@@ -39,13 +48,13 @@ def write_jsonl_rows(stream: TextIO, columns: Sequence[str]) -> WriteRow:
 
 
 # By the suffix of `--output`; each takes a stream and the columns, and returns what writes a row.
-FORMATS: dict[str, Callable[[TextIO, Sequence[str]], WriteRow]] = {
+FORMATS: dict[str, Callable[[Stream, Sequence[str]], WriteRow]] = {
     ".csv": write_csv_rows,
     ".jsonl": write_jsonl_rows,
 }
 
 
-def format_of(output: str | None) -> Callable[[TextIO, Sequence[str]], WriteRow]:
+def format_of(output: str | None) -> Callable[[Stream, Sequence[str]], WriteRow]:
     """Returns the format of a file by its suffix; standard output is CSV.
 
     Raises:

@@ -15,7 +15,6 @@ from flowasd.evaluation.assess import (
     Estimate,
     Recording,
     assess,
-    assess_to_csv,
     blended,
     proxy_auc,
     read_estimates,
@@ -80,8 +79,17 @@ def test_short_and_silent_recordings_are_no_trouble(name, length):
         assert np.isfinite(faulty).all()
 
 
-def test_every_rule_fault_and_severity_is_estimated(run):
-    estimates = assess(run, Detector.load(run))
+@pytest.fixture(scope="module")
+def assessed(run, tmp_path_factory):
+    """What the command prints, and the folder that it writes to."""
+    folder = tmp_path_factory.mktemp("assessed")
+    result = flowasd("--mode=assess", f"--workdir={run}", f"--output={folder}")
+    assert result.returncode == 0, result.stderr
+    return result.stdout, folder
+
+
+def test_every_rule_fault_and_severity_is_estimated(assessed):
+    estimates = read_estimates(assessed[1] / "results" / "assess.csv")
     cases = {(stand_in, severity, rule) for stand_in, severity, rule, _, _ in estimates}
     assert len(cases) == len(estimates)
     assert cases == {*product([*FAULTS, BLEND], SEVERITIES, RULES)}
@@ -176,13 +184,21 @@ def test_clips_are_heard_at_the_rate_of_the_front_end(run, monkeypatch):
     np.testing.assert_array_equal(log_mel[2:-2].argmax(1), mel.T[2:-2].argmax(1))
 
 
-def test_the_assessment_is_written_and_says_simulated(run, tmp_path):
-    text = assess_to_csv(run, tmp_path)
+def test_the_assessment_is_written_and_printed_and_says_simulated(assessed):
+    text, folder = assessed
     assert "SIMULATED" in text
-    with (tmp_path / "results" / "assess.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    assert rows[0].keys() == {"stand_in", "severity", "rule", "auc", "pauc"}
-    assert {row["stand_in"] for row in rows} == {*FAULTS, BLEND}
+    with (folder / "results" / "assess.csv").open() as file:
+        written = list(csv.DictReader(file))
+    assert written[0].keys() == {"stand_in", "severity", "rule", "auc", "pauc"}
+    assert {row["stand_in"] for row in written} == {*FAULTS, BLEND}
+    # The table shows the AUC by the headline rule, in percent, a column for each severity.
+    for stand_in in (*FAULTS, BLEND):
+        line = next(line for line in text.splitlines() if line.startswith(f"{stand_in} "))
+        own = {
+            r["severity"]: r for r in written if (r["stand_in"], r["rule"]) == (stand_in, "mean")
+        }
+        expected = [f"{100 * float(own[str(severity)]['auc']):.1f}" for severity in SEVERITIES]
+        assert line.split()[1:] == expected
 
 
 def test_what_is_read_is_what_the_file_says(tmp_path):
@@ -248,10 +264,3 @@ def test_a_file_whose_last_figure_is_cut_off_is_an_error(tmp_path):
     path.write_text(path.read_text().removesuffix("\n")[:-1])
     with pytest.raises(UserError, match=r"assess\.csv: damaged"):
         read_estimates(path)
-
-
-def test_assess_from_the_command_line(run, tmp_path):
-    result = flowasd("--mode=assess", f"--workdir={run}", f"--output={tmp_path}")
-    assert result.returncode == 0, result.stderr
-    assert "knocks" in result.stdout
-    assert (tmp_path / "results" / "assess.csv").exists()

@@ -23,26 +23,33 @@ ROWS = [
 ]
 
 
-def written(suffix: str) -> str:
-    stream = io.StringIO()
-    write = FORMATS[suffix](stream, FILE_COLUMNS)
-    for path, *rest in ROWS:
-        write((Path(path), *rest))
-    return stream.getvalue()
+@pytest.fixture
+def written(tmp_path):
+    """Returns what a format makes of the rows."""
+
+    def write(suffix: str) -> str:
+        path = tmp_path / f"scores{suffix}"
+        with path.open("w", newline="", encoding="utf-8") as stream:
+            write_row = FORMATS[suffix](stream, FILE_COLUMNS)
+            for name, *rest in ROWS:
+                write_row((Path(name), *rest))
+        return path.read_bytes().decode("utf-8")
+
+    return write
 
 
-def test_csv_is_read_back_by_the_csv_module():
-    header, *rows = csv.reader(io.StringIO(written(".csv")))
+def test_csv_is_read_back_by_the_csv_module(written):
+    header, *rows = csv.reader(io.StringIO(written(".csv"), newline=""))
     assert header == ["path", "machine_id", "score"]
     assert [(path, machine_id, float(score)) for path, machine_id, score in rows] == ROWS
 
 
-def test_csv_of_plain_rows_is_what_it_always_was():
+def test_csv_of_plain_rows_is_what_it_always_was(written):
     lines = written(".csv").splitlines()
     assert lines[:2] == ["path,machine_id,score", "plain.wav,id_00,1.5"]
 
 
-def test_json_lines_are_read_back_by_the_json_module():
+def test_json_lines_are_read_back_by_the_json_module(written):
     lines = written(".jsonl").splitlines()
     assert len(lines) == len(ROWS)
     rows = [json.loads(line) for line in lines]
