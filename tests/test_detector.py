@@ -14,18 +14,18 @@ from sklearn.metrics import roc_auc_score
 from flowasd.data.audio import find_audio
 from flowasd.detector import Detector, Result
 from flowasd.errors import UserError
-from flowasd.evaluation.assess import SEVERITIES
+from flowasd.evaluation.assess import BLEND, SEVERITIES
 from flowasd.evaluation.calibrate import calibrate_run
 from flowasd.evaluation.evaluate import describe, evaluate
-from flowasd.evaluation.faults import FAULTS
 from flowasd.evaluation.results import write_results
-from flowasd.features.cache import hear
+from flowasd.features.cache import Heard, hear
 from flowasd.features.frontend import standardise
 from flowasd.report.report import write_report
 from flowasd.scoring.rules import RULES
 from flowasd.serving.score_files import score_files
 from flowasd.training.train import train
 from tests.conftest import smoke_config
+from tests.evaluation.assessments import rows, write_assessment
 
 
 @pytest.fixture(scope="module")
@@ -112,17 +112,14 @@ def test_summary_and_report_say_simulated(evaluated):
     assert "SIMULATED" in (evaluated / "report.html").read_text()
 
 
-def write_assessment(folder, better):
-    """Estimates of every stand-in, at which `spectrum` is best."""
-    lines = ["stand_in,severity,rule,auc,pauc"]
-    for rule in RULES:
+def assess_as(folder, better):
+    """Leaves an assessment in a folder, by which `spectrum` is best."""
+
+    def auc(stand_in, severity, rule):
         more = better + 0.125 * (rule == "spectrum")
-        lines += [f"{fault},{s},{rule},1.0,1.0" for fault in FAULTS for s in SEVERITIES]
-        lines += [
-            f"blend,{s},{rule},{0.5 + 0.125 * i + more},0.5" for i, s in enumerate(SEVERITIES)
-        ]
-    (folder / "results").mkdir(parents=True, exist_ok=True)
-    (folder / "results" / "assess.csv").write_text("\n".join(lines) + "\n")
+        return 0.5 + 0.125 * SEVERITIES.index(severity) + more if stand_in == BLEND else 1.0
+
+    write_assessment(folder / "results" / "assess.csv", rows(auc))
 
 
 def test_what_to_expect_is_told_where_it_was_assessed(evaluated, tmp_path):
@@ -136,8 +133,8 @@ def test_what_to_expect_is_told_where_it_was_assessed(evaluated, tmp_path):
 
     run, own = tmp_path / "run", tmp_path / "own"
     shutil.copytree(evaluated, run)
-    write_assessment(run, 0.0)
-    write_assessment(own, 0.1)
+    assess_as(run, 0.0)
+    assess_as(own, 0.1)
     for folder, others, most in ((run, 0.625, 0.75), (own, 0.725, 0.85), (tmp_path, 0.625, 0.75)):
         evaluation = evaluate(run, folder=folder)
         write_results(folder, evaluation)
@@ -155,6 +152,7 @@ def test_the_score_is_the_flows_nll_under_the_id_that_was_named(evaluated, test_
     """Against the flow's log-density of the patches themselves, averaged by hand."""
     detector = Detector.load(evaluated)
     ((_, heard),) = hear(test_clips[:1], detector.frontend)
+    assert isinstance(heard, Heard)
     x = standardise(heard.bands, detector.statistics)
     length = detector.config.train.patch_length
     assert len(x) == 40  # hence patches at 0 and 8, which share 24 frames

@@ -88,6 +88,7 @@ def assessed(run, tmp_path_factory):
     return result.stdout, folder
 
 
+@pytest.mark.slow
 def test_every_rule_fault_and_severity_is_estimated(assessed):
     estimates = read_estimates(assessed[1] / "results" / "assess.csv")
     cases = {(stand_in, severity, rule) for stand_in, severity, rule, _, _ in estimates}
@@ -184,6 +185,7 @@ def test_clips_are_heard_at_the_rate_of_the_front_end(run, monkeypatch):
     np.testing.assert_array_equal(log_mel[2:-2].argmax(1), mel.T[2:-2].argmax(1))
 
 
+@pytest.mark.slow
 def test_the_assessment_is_written_and_printed_and_says_simulated(assessed):
     text, folder = assessed
     assert "SIMULATED" in text

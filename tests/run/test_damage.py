@@ -208,6 +208,7 @@ def test_what_lacks_its_parts_is_refused(name, content, workdir):
         evaluate(workdir)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("item", "mode"), [("model", "score"), ("trainer", "train")], ids=["model", "trainer"]
 )

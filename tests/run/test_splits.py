@@ -187,6 +187,7 @@ def saved_model(workdir):
     return jax.tree.leaves((jax.tree.leaves(detector.flow), detector.statistics))
 
 
+@pytest.mark.slow
 def test_a_run_whose_data_folder_moved_goes_on(run, tmp_path):
     """It ends with the flow of the run that was not cut off, whose recordings it shares."""
     workdir, root = tmp_path / "run", whole(tmp_path / "here")

@@ -56,7 +56,7 @@ def assert_no_needless_tie(clips: Clips, normality: Normality) -> int:
 far = st.floats(-12, 12).map(lambda power: np.sign(power) * 10 ** abs(power))
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(
     counts=st.lists(st.integers(1, 12), min_size=1, max_size=BANDS),
     seed=st.integers(0, 2**16),

@@ -1,0 +1,151 @@
+"""The report's pictures, read back: the points that are drawn, in the units of their axes."""
+
+import base64
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.metrics import roc_curve
+
+from flowasd.evaluation.evaluate import Example
+from tests.report.evaluations import HISTORY, make_clips, make_example
+from tests.report.page import SVG, XLINK
+
+BLUE, ORANGE, GREY, INK = "#3b8bd0", "#e8643c", "#8a8f98", "currentColor"
+
+
+def close(drawn, expected, **tolerance):
+    np.testing.assert_allclose(drawn, expected, **{"atol": 1e-3, **tolerance})
+
+
+def test_the_training_curve_runs_through_the_logged_steps(report):
+    picture = report().picture("training curve")
+    train, validation = (
+        [(row["step"], row[key]) for row in HISTORY if key in row]
+        for key in ("train_nll", "validation_nll")
+    )
+    (drawn, colour), (validated, validated_colour) = picture.curves
+    close(drawn, train)
+    close(validated, validation)
+    assert (colour, validated_colour) == (GREY, BLUE)
+    (marked, marked_colour), (best, best_colour) = picture.markers
+    close(marked, validation)
+    close(best, [(20, 0.75)])
+    assert (marked_colour, best_colour) == (BLUE, ORANGE)
+    for label in ("step", "NLL, nats per dimension", "training", "validation"):
+        assert picture.labels.count(label) == 1
+    assert "best: 0.75, step 20" in picture.labels
+
+
+def test_a_training_without_validation_has_one_curve(report):
+    history = [{"step": 5, "train_nll": 2.0}, {"step": 10, "train_nll": 1.5}]
+    picture = report(history=history).picture("training curve")
+    ((drawn, _),) = picture.curves
+    close(drawn, [(5, 2.0), (10, 1.5)])
+    assert picture.markers == []
+    assert "validation" not in picture.labels
+
+
+def test_curves_over_severity_run_through_the_points(report):
+    curves = {
+        "hiss": {0.2: 0.5, 0.4: 0.6, 1.0: 0.9},
+        "blend": {0.4: 1.0, 1.0: 0.8, 0.2: 0.4},  # drawn by severity, not by the file's order
+    }
+    picture = report(curves=curves).picture("AUC over severity")
+    (chance, colour), *drawn = picture.curves
+    close(chance[:, 1], 50)
+    assert colour == INK
+    assert len(drawn) == len(picture.markers) == len(curves)
+    for (points, colour), (marked, marked_colour), by_severity in zip(
+        drawn, picture.markers, curves.values(), strict=True
+    ):
+        expected = [(severity, 100 * auc) for severity, auc in sorted(by_severity.items())]
+        close(points, expected, atol=0.02)
+        close(marked, expected, atol=0.02)
+        assert colour == marked_colour
+    assert drawn[0][1] != drawn[1][1]
+    for label in ("severity", "AUC, %", *curves):
+        assert picture.labels.count(label) == 1
+
+
+def test_histogram_bars_are_the_shares_of_every_class(report):
+    clips = make_clips(("id_00",), labels=(0, 1, None), each=7)
+    picture = report(clips=clips).picture("scores of id_00")
+    scores = {
+        label: [clip.scores["std"] for clip in clips if clip.label == label]
+        for label in (0, 1, None)
+    }
+    every = np.concatenate([*scores.values()])
+    edges = np.linspace(every.min(), every.max(), 31)
+    for label, colour in ((0, BLUE), (1, ORANGE), (None, GREY)):
+        bars = [corners for corners, own in picture.areas if own == colour]
+        heights = [bar[:, 1].max() - bar[:, 1].min() for bar in bars]
+        expected, _ = np.histogram(scores[label], edges)
+        close(heights, 100 * expected / 7, atol=0.05)
+        close([bar[:, 0].min() for bar in bars], edges[:-1], atol=0.01)
+        close([bar[:, 0].max() for bar in bars], edges[1:], atol=0.01)
+    for name in ("normal", "anomalous", "unlabelled"):
+        assert f"{name} (7)" in picture.labels
+    assert {"score", "% of clips"} <= set(picture.labels)
+
+
+def test_a_histogram_shows_the_classes_that_are_there(report):
+    picture = report(clips=make_clips(("id_00",), labels=(0,))).picture("scores of id_00")
+    assert {colour for _, colour in picture.areas} == {BLUE}
+    assert not any("anomalous" in label for label in picture.labels)
+
+
+def test_roc_curves_are_scikit_learns(report):
+    clips = make_clips(("id_00", "id_02"))
+    page = report(clips=clips)
+    picture = page.picture("ROC curves")
+    (chance, colour), *drawn = picture.curves
+    close(chance, [(0, 0), (1, 1)])
+    assert colour == INK
+    assert len(drawn) == 2
+    for (points, _), machine_id, auc in zip(
+        drawn, ("id_00", "id_02"), page.tables["metrics"][2][1::2], strict=False
+    ):
+        own = [clip for clip in clips if clip.machine_id == machine_id]
+        fpr, tpr, _ = roc_curve([clip.label for clip in own], [clip.scores["std"] for clip in own])
+        close(points, np.stack([fpr, tpr], 1))
+        assert f"{machine_id}: AUC {auc}" in picture.labels
+    ((shaded, _),) = picture.areas  # where pAUC is measured
+    close([shaded[:, 0].min(), shaded[:, 0].max()], [0, 0.1])
+    assert {"false-positive rate", "true-positive rate"} <= set(picture.labels)
+
+
+@pytest.mark.parametrize(("label", "colour"), [(0, BLUE), (1, ORANGE), (None, GREY)])
+def test_the_nll_of_an_example_is_drawn_frame_by_frame(report, label, colour):
+    """At the middle of every frame, in seconds."""
+    example = make_example("a.wav", label, frames=20)
+    picture = report(examples=[example], hop_seconds=0.5).picture("bands and frame NLL of a.wav")
+    drawn = [points for points, own in picture.curves if own == colour]
+    assert len(drawn) == 1
+    close(drawn[0][:, 0], 0.5 * (np.arange(20) + 0.5), atol=0.01)
+    # The ticks of both halves are read as one axis, so that only the shape counts.
+    assert abs(np.corrcoef(drawn[0][:, 1], example.frame_nll)[0, 1]) > 0.9999
+    assert {"seconds", "NLL", "band", "dB"} <= set(picture.labels)
+
+
+def test_example_picture_is_upright_and_aligned(report):
+    # One loud patch, late and in the upper bands, where the frame NLL has its only peak.
+    bands, frame_nll = np.full((100, 16), -80.0), np.zeros(100)
+    bands[70:80, 12:], frame_nll[75] = 0.0, 5.0
+    page = report(examples=[Example("x", "id_00", 1, 0.0, bands, frame_nll)])
+    picture = page.picture("bands and frame NLL of x")
+    image = next(picture.root.iter(f"{SVG}image"))
+    data = image.attrib[f"{XLINK}href"].partition("base64,")[2]
+    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("L"), float)
+    if "scale(1 -1)" in image.attrib["transform"]:
+        pixels = pixels[::-1]
+    height, width = pixels.shape
+    rows, columns = np.nonzero(pixels > 128)
+    np.testing.assert_allclose(rows.mean() / height, 0.125, atol=0.02)
+    np.testing.assert_allclose(columns.mean() / width, 0.75, atol=0.02)
+
+    (curve,) = [points for points, colour in picture.pixels if colour == ORANGE]
+    left, extent = float(image.attrib["x"]), float(image.attrib["width"])
+    peak = curve[curve[:, 1].argmin(), 0]
+    np.testing.assert_allclose((peak - left) / extent, 0.755, atol=0.005)
