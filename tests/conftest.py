@@ -9,6 +9,7 @@ import jax
 import numpy as np
 import pytest
 from flax import nnx
+from threadpoolctl import threadpool_limits
 
 from configs import smoke
 from flowasd.config import RunConfig, parse
@@ -29,7 +30,9 @@ def own_cache(tmp_path_factory, pytestconfig):
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     compiled = pytestconfig.cache.mkdir("compiled")
-    with pytest.MonkeyPatch.context() as patch:
+    # The workers of a parallel run take a core each; more threads would wait for each other.
+    with pytest.MonkeyPatch.context() as patch, threadpool_limits(1):
+        patch.setenv("OPENBLAS_NUM_THREADS", "1")
         patch.setenv("XDG_CACHE_HOME", str(shared / "cache"))
         patch.setenv("JAX_COMPILATION_CACHE_DIR", str(compiled))
         patch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")

@@ -52,6 +52,10 @@ def test_json_of_a_config_builds_the_same_one():
         ("model.embed", 0, "model.embed=0 must be at least 1"),
         ("model.levels", (), "model.levels is empty"),
         ("train.steps", 0, "train.steps=0 must be at least 1"),
+        ("train.log_every", 3, "train.eval_every=10 is no multiple of train.log_every"),
+        ("train.log_every", 0, "train.log_every=0 must be at least 1"),
+        ("train.batch_size", 0, "train.batch_size=0 must be at least 1"),
+        ("train.warmup_steps", -1, "train.warmup_steps=-1 must be at least 0"),
         ("train.steps", 21, "train.steps=21 is no multiple of train.log_every"),
         ("train.warmup_steps", 20, "train.warmup_steps=20 must be below train.steps=20"),
         ("train.patch_length", 0, "train.patch_length=0 must be at least 1"),
@@ -86,6 +90,14 @@ def test_levels_that_cannot_work_are_named(changes, words):
     with pytest.raises(UserError) as caught:
         parse(config)
     assert words in str(caught.value)
+
+
+def test_a_patch_must_fit_the_squeezes_of_all_levels():
+    config = smoke.get_config()
+    config.model.levels = 3 * (level(squeeze=(2, 2)),)
+    config.train.patch_length = 36
+    with pytest.raises(UserError, match=r"train\.patch_length=36 is no multiple of 8"):
+        parse(config)
 
 
 def test_all_problems_are_listed_at_once():

@@ -3,12 +3,14 @@ from pathlib import Path
 
 import pytest
 
-from flowasd.data.audio import find_audio
 from flowasd.data.clips import Clip
 from flowasd.data.layouts.dcase2020 import parse_clip, read_dataset
+from flowasd.data.source import open_source
 from flowasd.errors import UserError
+from tests.conftest import smoke_config
 
 TRAIN = ["normal_id_00_00000000.wav", "normal_id_00_00000001.wav", "normal_id_02_00000000.flac"]
+MORE = [f"normal_id_0{i % 2 * 2}_{i:08d}.wav" for i in range(10, 20)]
 TEST = ["anomaly_id_02_00000000.flac", "normal_id_00_00000000.WAV"]
 
 
@@ -79,6 +81,17 @@ def test_the_working_folder_can_be_the_root(tmp_path, monkeypatch):
     assert read_dataset(Path()).machine_type == "fan"
 
 
+@pytest.mark.parametrize("root", ["slider", "."])
+def test_the_machine_type_is_the_folders_own_name_not_a_links_target(tmp_path, root):
+    disk = make_machine_type(tmp_path / "elsewhere" / "disk7", train=[*TRAIN, *MORE])
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "slider").symlink_to(disk, target_is_directory=True)
+    config = smoke_config({"data.root": str(tmp_path / "data" / root)})
+    source = open_source(config.data, config.seed)
+    assert source.machine_type == "slider"
+    assert names(source.splits["test"]) == sorted(TEST)
+
+
 def test_links_are_files_even_broken_ones(tmp_path):
     recording = tmp_path / "elsewhere.wav"
     recording.touch()
@@ -147,33 +160,3 @@ def test_all_foreign_names_are_reported_at_once(tmp_path):
     make_machine_type(tmp_path / "slider", train=[*TRAIN, "a.wav"], test=["b.flac"])
     with pytest.raises(UserError, match=r"2 file names .*a\.wav.*b\.flac.*expected normal_id"):
         read_dataset(tmp_path)
-
-
-def test_audio_is_found_by_file_folder_and_glob(tmp_path):
-    folder = make_machine_type(tmp_path / "slider")
-    (folder / "train" / "README.md").touch()
-    train = [folder / "train" / name for name in sorted(TRAIN)]
-    test = [folder / "test" / name for name in sorted(TEST)]
-    assert find_audio([str(train[0])]) == [train[0]]
-    assert find_audio([str(folder)]) == sorted(train + test)
-    assert find_audio([f"{folder}/train/*"]) == train
-    assert find_audio([f"{tmp_path}/**/normal_id_00*"]) == [test[1], *train[:2]]
-    assert find_audio([str(folder / "test"), str(test[0]), f"{folder}/t*t"]) == test
-
-
-def test_audio_is_found_through_linked_folders(tmp_path):
-    make_machine_type(tmp_path / "disk" / "slider")
-    (tmp_path / "runs").mkdir()
-    (tmp_path / "runs" / "data").symlink_to(tmp_path / "disk", target_is_directory=True)
-    assert len(find_audio([str(tmp_path / "runs")])) == len(TRAIN + TEST)
-
-
-def test_brackets_in_the_name_of_a_folder_are_no_glob(tmp_path):
-    folder = make_machine_type(tmp_path / "slider[1]")
-    assert len(find_audio([str(folder)])) == len(TRAIN + TEST)
-
-
-def test_a_pattern_that_matches_nothing_is_an_error(tmp_path):
-    folder = make_machine_type(tmp_path / "slider")
-    with pytest.raises(UserError, match=r"\*\.mp3: matches no"):
-        find_audio([str(folder), f"{folder}/train/*.mp3"])

@@ -154,10 +154,38 @@ def test_every_machine_type_has_an_archive_of_its_own():
     assert all(re.fullmatch("[0-9a-f]{32}", md5) for md5 in sums)
 
 
-def test_without_a_network_it_is_one_line(tmp_path):
-    command = [sys.executable, "-m", "flowasd.data.download", f"--root={tmp_path}"]
+def download(*flags):
+    command = [sys.executable, "-m", "flowasd.data.download", *flags]
     env = os.environ | {"https_proxy": "http://127.0.0.1:9"}  # nobody listens there
-    result = subprocess.run(command, cwd=REPO, env=env, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, cwd=REPO, env=env, capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ([], "--root"),
+        (["--root=data", "--part=test"], "<development|additional_training|evaluation>"),
+        (["--root=data", "--machine_type=rail"], "<fan|pump|slider|ToyCar|ToyConveyor|valve>"),
+        (["--root=data", "--machinetype=fan"], "machinetype"),
+        (["data"], "data"),
+    ],
+)
+def test_wrong_use_is_one_line_and_status_2(flags, words):
+    result = download(*flags)
+    assert result.returncode == 2
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("flowasd: ")
+    assert words in line
+
+
+def test_help_names_the_records_and_every_flag():
+    text = " ".join(download("--help").stdout.split())
+    assert all(f"--{flag}:" in text for flag in ("root", "part", "machine_type"))
+    assert all(f"zenodo.org/records/{part.record}" in text for part in PARTS.values())
+
+
+def test_without_a_network_it_is_one_line(tmp_path):
+    result = download(f"--root={tmp_path}")
     assert result.returncode == 2
     (line,) = result.stderr.splitlines()
     assert line.startswith("flowasd: https://zenodo.org/records/3678171/files/dev_data_slider.zip")

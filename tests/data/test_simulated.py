@@ -34,6 +34,7 @@ def log_mel_mean(path):
     return np.log(mel + 1e-10).mean(axis=1)
 
 
+@pytest.mark.slow
 def test_the_corpus_is_a_dcase_data_set(corpus):
     dataset = read_dataset(corpus)
     assert dataset.machine_type == "slider"
@@ -43,6 +44,7 @@ def test_the_corpus_is_a_dcase_data_set(corpus):
         assert (labels.count(0), labels.count(1), len(labels)) == (12, 12, 24)
 
 
+@pytest.mark.slow
 def test_every_anomalous_clip_is_listed_with_its_fault(corpus):
     with (corpus / "slider" / "faults.csv").open() as file:
         faults = list(csv.DictReader(file))
@@ -53,6 +55,7 @@ def test_every_anomalous_clip_is_listed_with_its_fault(corpus):
     assert 0 < min(severities) < 0.5 < max(severities) <= 1
 
 
+@pytest.mark.slow
 def test_clips_are_as_mimiis_slide_rails_in_format_and_level(corpus):
     for clip in read_dataset(corpus).test[::7]:
         info = soundfile.info(clip.path)
@@ -62,6 +65,7 @@ def test_clips_are_as_mimiis_slide_rails_in_format_and_level(corpus):
         assert -43 < 20 * np.log10(read_audio(clip.path).std()) < -33
 
 
+@pytest.mark.slow
 def test_the_corpus_is_neither_trivial_nor_hopeless(corpus):
     dataset = read_dataset(corpus)
     aucs = []
@@ -82,12 +86,14 @@ def test_a_seed_gives_the_same_bytes_and_another_seed_others(tmp_path):
     assert len(set(first.values())) == len(first)
 
 
+@pytest.mark.slow
 def test_a_larger_corpus_begins_with_the_clips_of_a_smaller(tmp_path, corpus):
     small = contents(simulated_corpus(tmp_path, seed=0, n_train=2, n_test=1))
     large = contents(corpus)
     assert all(large[name] == small[name] for name in small if name.endswith(".flac"))
 
 
+@pytest.mark.slow
 def test_a_corpus_is_written_once(corpus, monkeypatch):
     monkeypatch.setattr(simulate, "simulate_clip", None)  # not to be called again
     assert simulated_corpus(corpus.parent, seed=0, n_train=32, n_test=12) == corpus

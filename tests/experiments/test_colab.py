@@ -24,6 +24,7 @@ def test_no_output_is_committed(notebook):
         assert not cell.get("execution_count")
 
 
+@pytest.mark.slow
 def test_it_trains_reports_and_scores(notebook, tmp_path):
     (settings,) = [i for i, cell in enumerate(notebook.cells) if cell.metadata.get("tags")]
     small = f"CONFIG, RUNS = 'smoke', {str(tmp_path)!r}"

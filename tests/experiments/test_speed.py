@@ -39,7 +39,7 @@ from tests.experiments.conftest import experiment
 BOTH = {"flowasd": [1.0, 2.0, 4.0], "slow": [3.0, 4.0, 12.0], "fast": [1.0, 1.0, 2.0]}
 
 
-@pytest.mark.parametrize("shape", ["mel", "image"])
+@pytest.mark.parametrize("shape", ["mel", pytest.param("image", marks=pytest.mark.slow)])
 def test_flops_are_those_that_xla_counts(shape):
     config = shape_config(shape)
     levels = tuple(replace(level, steps=1) for level in config.model.levels)

@@ -91,6 +91,7 @@ def rows(folder):
     return [row for shard in sorted(folder.iterdir()) for row in pq.read_table(shard).to_pylist()]
 
 
+@pytest.mark.slow
 def test_scores_are_those_of_the_plain_path(run, scored, clips):
     near, far = clips
     names = {str(path): path for path in near.iterdir()}
@@ -106,6 +107,7 @@ def test_scores_are_those_of_the_plain_path(run, scored, clips):
         assert row["score"] == pytest.approx(expected[row["path"]].score, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_a_corrupt_file_is_a_row_of_the_errors(scored, clips):
     output, status, stderr = scored
     near, far = clips
@@ -118,6 +120,7 @@ def test_a_corrupt_file_is_a_row_of_the_errors(scored, clips):
     assert "Traceback" not in stderr
 
 
+@pytest.mark.slow
 def test_a_second_run_does_what_is_missing(run, scored, clips, scratch, tmp_path):
     near, far = clips
     output = tmp_path / "again"
@@ -139,6 +142,7 @@ def test_a_second_run_does_what_is_missing(run, scored, clips, scratch, tmp_path
     np.testing.assert_allclose(again["score"], once["score"], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_folder_with_other_scores_is_refused(scored):
     output, _, _ = scored
     with pytest.raises(UserError, match="another --output"):

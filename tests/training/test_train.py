@@ -52,6 +52,7 @@ def saved_arrays(workdir, step):
     return jax.tree.leaves(restored)
 
 
+@pytest.mark.slow
 def test_resumed_run_ends_with_the_bits_of_an_uninterrupted_one(run, tmp_path):
     config = smoke_config()
     train_to_first_checkpoint(config, tmp_path)
@@ -82,6 +83,7 @@ def test_finished_run_started_again_does_nothing(run):
     assert (read_metrics(run), (run / "calibration.npz").stat().st_mtime_ns) == before
 
 
+@pytest.mark.slow
 def test_run_that_was_cut_off_before_its_calibration_makes_it_up(run, tmp_path):
     """A calibration that is missing, damaged or of another checkpoint will not do."""
     copy = tmp_path / "run"
@@ -134,6 +136,7 @@ def test_best_checkpoint_is_kept_beside_the_last(tmp_path):
     np.testing.assert_array_equal(restored["step"], [1])
 
 
+@pytest.mark.slow
 def test_step_depends_on_seed_alone(tmp_path):
     losses = []
     short = {"train.steps": 5, "train.warmup_steps": 1, "train.eval_every": 5}
@@ -145,6 +148,7 @@ def test_step_depends_on_seed_alone(tmp_path):
     assert losses[0] == losses[1] != losses[2]
 
 
+@pytest.mark.slow
 def test_divergence_is_an_error(tmp_path):
     with pytest.raises(UserError, match="diverged"):
         train.train(smoke_config({"train.learning_rate": 1e30}), tmp_path)
@@ -257,6 +261,7 @@ def test_logged_validation_nll_is_that_of_the_restored_detector(run):
     assert logged[detector.step] == pytest.approx(total / count, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_divergence_keeps_the_good_checkpoint(tmp_path, monkeypatch):
     """The second update spoils the parameters; its loss, from before it, is still finite."""
 
@@ -290,8 +295,8 @@ def test_silent_bands_train_to_what_they_validate_to(tmp_path):
     bank = make_bank(features, machine, statistics, mesh, *size_of(config))
     graph, state = initial_state(config, bank, 1, mesh)
     patch_key, _ = step_keys(jax.random.wrap_key_data(state.key), 0)
-    batch = bank.draw(patch_key)
-    _, means = train_step(state, batch, graph=graph, config=config.train, mesh=mesh)
+    step = jax.jit(partial(train_step, graph=graph, config=config.train, mesh=mesh))
+    _, means = step(state, bank.draw(patch_key))
     assert means["train_nll"] == means["train_loss"] < 3
 
 
