@@ -167,7 +167,7 @@ def download(*flags):
         (["--root=data", "--part=test"], "<development|additional_training|evaluation>"),
         (["--root=data", "--machine_type=rail"], "<fan|pump|slider|ToyCar|ToyConveyor|valve>"),
         (["--root=data", "--machinetype=fan"], "machinetype"),
-        (["data"], "data"),
+        (["--root=data", "fan"], "not a flag: fan"),
     ],
 )
 def test_wrong_use_is_one_line_and_status_2(flags, words):
