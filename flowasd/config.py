@@ -209,6 +209,7 @@ def _meaning(declared: Any) -> str:
     words = declared.meaning + (f" ({declared.unit})" if declared.unit else "")
     bounds = [
         f"at least {declared.minimum:g}" if declared.minimum is not None else "",
+        f"at most {declared.maximum:g}" if declared.maximum is not None else "",
         f"above {declared.above:g}" if declared.above is not None else "",
         f"below {declared.below:g}" if declared.below is not None else "",
         "one of " + ", ".join(f"`{c}`" for c in declared.choices) if declared.choices else "",

@@ -23,6 +23,7 @@ class Key:
         meaning: One line for `docs/configuration.md`.
         unit: Unit of the value; empty if it has none.
         minimum: The lowest value allowed, of each number of a tuple; `None` if there is no bound.
+        maximum: The highest value allowed, likewise.
         above: A bound that the value must exceed.
         below: A bound that the value must stay below.
         choices: The values allowed, such as a registry; `None` if all are.
@@ -31,6 +32,7 @@ class Key:
     meaning: str
     unit: str = ""
     minimum: int | float | None = None
+    maximum: int | float | None = None
     above: int | float | None = None
     below: int | float | None = None
     choices: Collection[str] | None = None
@@ -44,6 +46,7 @@ class Key:
             return "must be finite"
         bounds: list[tuple[float | None, Callable[[float, float], bool], str]] = [
             (self.minimum, lambda v, bound: v >= bound, "at least"),
+            (self.maximum, lambda v, bound: v <= bound, "at most"),
             (self.above, lambda v, bound: v > bound, "above"),
             (self.below, lambda v, bound: v < bound, "below"),
         ]

@@ -3,6 +3,7 @@
 import csv
 import importlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +24,14 @@ from flowasd.serving.score_files import score_files
 from flowasd.training.train import train
 from tests.conftest import REPO
 
-REGISTRIES = (FRONTENDS, BIJECTIONS, OBJECTIVES, RULES, LAYOUTS, FORMATS)
+REGISTRIES: tuple[dict[str, Any], ...] = (
+    FRONTENDS,
+    BIJECTIONS,
+    OBJECTIVES,
+    RULES,
+    LAYOUTS,
+    FORMATS,
+)
 
 
 @pytest.fixture

@@ -26,7 +26,8 @@ def log_mels_of(
 ) -> Float[np.ndarray, "clip time mel"]:
     """Log-mels from numpy to numpy, in batches of the size that scoring and training have."""
     batches = np.split(samples, range(CLIPS_PER_BATCH, len(samples), CLIPS_PER_BATCH))
-    return np.concatenate([bands(batch, frontend) for batch in batches])
+    lengths = [np.full(len(batch), batch.shape[1], np.int32) for batch in batches]
+    return np.concatenate([bands(*of, frontend) for of in zip(batches, lengths, strict=True)])
 
 
 def tasks_of(log_mels: LogMels, clips: int, output: str) -> Tasks:

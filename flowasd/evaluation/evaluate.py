@@ -120,7 +120,6 @@ def evaluate(
     estimates = read_estimates((folder or workdir) / ASSESSMENT)
     estimates = estimates or read_estimates(workdir / ASSESSMENT)
     summary = _summary(detector, source, clips, columns, times, history)
-    frontend = detector.config.frontend
     return Evaluation(
         workdir=workdir,
         clips=clips,
@@ -133,7 +132,7 @@ def evaluate(
         summary=summary | ({"proxy_auc": proxy_auc(estimates)} if estimates else {}),
         history=history,
         estimates=estimates,
-        hop_seconds=frontend.hop_length / frontend.sample_rate,
+        hop_seconds=detector.config.frontend.seconds_per_frame,
     )
 
 

@@ -7,13 +7,12 @@ noticed and computed again.
 """
 
 import hashlib
-import io
 import json
 import tempfile
-import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,10 +28,8 @@ from flowasd.files import read_ahead, write_bytes
 
 CLIPS_PER_BATCH = 4  # the overlapping frames of four of ten seconds, 5 to 12 MB, stay in the cache
 LONG = 30  # seconds; longer clips are computed one at a time, which bounds memory
-FORMAT = 3  # part of the folder's name; raise it when the features of the same clip change
+FORMAT = 4  # part of the folder's name; raise it when the features of the same clip change
 DIGEST = 32  # bytes of a digest in a file
-# numpy parses a file's header by `ast`, which fails now and then in threads of Python 3.11.
-HEADERS = threading.Lock()
 
 Bands = Float[np.ndarray, "time band"]
 
@@ -75,12 +72,12 @@ class Features:
 
     def clip(self, i: int) -> Float[np.ndarray, "_ band"]:
         """Returns the bands of a clip, mapped from disk: only what is used is read."""
-        with HEADERS:
-            return np.asarray(np.load(self.paths[i], mmap_mode="r"))
+        shape = (int(self.n_frames[i]), self.n_bands)
+        return np.asarray(np.memmap(self.paths[i], np.float32, "r", shape=shape))
 
     def clips(self) -> list[Float[np.ndarray, "_ band"]]:
         """Returns the bands of every clip."""
-        return [np.load(path) for path in self.paths]
+        return [np.array(self.clip(i)) for i in range(len(self.paths))]
 
     def some(self, chosen: Sequence[int]) -> "Features":
         """Returns the features of some of the clips."""
@@ -129,7 +126,8 @@ def compute_bands(
     padded = np.zeros((rows, longest), np.float32)
     for row, samples in zip(padded, clips, strict=False):
         row[: len(samples)] = samples
-    frames = np.asarray(bands(padded, frontend))
+    n_samples = np.array([len(s) for s in clips] + [1] * (rows - len(clips)), np.int32)
+    frames = np.asarray(bands(padded, n_samples, frontend))
     return [
         own[: frontend.n_frames(len(samples))] for own, samples in zip(frames, clips, strict=False)
     ]
@@ -194,8 +192,9 @@ def _features(
     folder: Path,
     scratch: tempfile.TemporaryDirectory | None,
 ) -> Features:
-    entries = [folder / f"{digest}.npy" for digest in read_ahead(_content, paths, 16)]
-    found = dict(zip(entries, read_ahead(_check_entry, entries, 16), strict=True))
+    entries = [folder / f"{digest}.bands" for digest in read_ahead(_content, paths, 16)]
+    check = partial(_check_entry, n_bands=frontend.n_bands)
+    found = dict(zip(entries, read_ahead(check, entries, 16), strict=True))
     missing = {path: e for e, path in zip(entries, paths, strict=True) if found[e] is None}
     errors: list[UserError] = []
     heard = hear(list(missing), frontend)
@@ -224,15 +223,13 @@ def _content(path: Path) -> str:
 
 
 def _write_entry(path: Path, heard: Heard) -> tuple[int, str]:
-    """Writes the bands as npy, then the recording's digest, then one of all that."""
-    file = io.BytesIO()
-    np.save(file, heard.bands)
-    content = file.getvalue() + bytes.fromhex(heard.recording)
+    """Writes the bands as float32, then the recording's digest, then a digest of both."""
+    content = heard.bands.astype(np.float32).tobytes() + bytes.fromhex(heard.recording)
     write_bytes(path, content + hashlib.sha256(content).digest())
     return len(heard.bands), heard.recording
 
 
-def _check_entry(path: Path) -> tuple[int, str] | None:
+def _check_entry(path: Path, n_bands: int) -> tuple[int, str] | None:
     """The number of frames and the recording's digest of an entry; `None` if missing or damaged."""
     if not path.exists():
         return None
@@ -240,6 +237,4 @@ def _check_entry(path: Path) -> tuple[int, str] | None:
     whole, own = content[:-DIGEST], content[-DIGEST:]
     if hashlib.sha256(whole).digest() != own:
         return None
-    with HEADERS:
-        n_frames = np.load(io.BytesIO(whole)).shape[0]
-    return n_frames, whole[-DIGEST:].hex()
+    return (len(whole) - DIGEST) // (4 * n_bands), whole[-DIGEST:].hex()

@@ -4,15 +4,16 @@ To add a front-end, write a function like `log_mel` and add a line to `FRONTENDS
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
+from flowasd.features.pooling import PoolingConfig, n_pooled, pool
 from flowasd.settings import key
 
 POWER_FLOOR = 1e-10  # -100 dB, librosa's `amin`
@@ -34,9 +35,33 @@ class FrontendConfig:
     hop_length: int = key(4096, "distance of frames", unit="samples", minimum=1)
     n_bands: int = key(128, "number of bands", minimum=1)
 
-    def n_frames(self, n_samples: int) -> int:
-        """Number of frames of a clip of `n_samples`, the first centred on its first sample."""
+    pooling: PoolingConfig = field(default_factory=PoolingConfig)
+
+    @property
+    def spectra_per_second(self) -> float:
+        """Spectra, which are frames before pooling, of a second."""
+        return self.sample_rate / self.hop_length
+
+    @property
+    def windows(self) -> tuple[int, int]:
+        """Window and hop of the pooling in spectra; the window is 0 if nothing is pooled."""
+        window, hop = self.pooling.window, self.pooling.hop
+        return round(window * self.spectra_per_second), max(1, round(hop * self.spectra_per_second))
+
+    @property
+    def seconds_per_frame(self) -> float:
+        """Time from one frame to the next."""
+        return (self.windows[1] if self.windows[0] else 1) / self.spectra_per_second
+
+    def n_spectra(self, n_samples: int) -> int:
+        """Number of spectra of a clip of `n_samples`, the first centred on its first sample."""
         return 1 + n_samples // self.hop_length
+
+    def n_frames(self, n_samples: int) -> int:
+        """Number of frames of a clip of `n_samples`."""
+        window, hop = self.windows
+        n_spectra = self.n_spectra(n_samples)
+        return n_pooled(n_spectra, window, hop) if window else n_spectra
 
 
 class Standardisation(NamedTuple):
@@ -69,10 +94,34 @@ def mel_filterbank(frontend: FrontendConfig) -> Float[np.ndarray, "frequency ban
     return (triangle * 2 / (edge[2:] - edge[:-2])).astype(np.float32)
 
 
+def linear_filterbank(frontend: FrontendConfig) -> Float[np.ndarray, "frequency band"]:
+    """Rectangular filters of equal width, each the mean of its bins; no filter takes 0 Hz."""
+    n_bins = frontend.n_fft // 2
+    band = np.arange(n_bins) * frontend.n_bands // n_bins
+    own = (band[:, None] == np.arange(frontend.n_bands)).astype(np.float32)
+    return np.concatenate([np.zeros((1, frontend.n_bands), np.float32), own / own.sum(0)])
+
+
 def log_mel(
     samples: Float[Array, " samples"], frontend: FrontendConfig
 ) -> Float[Array, "time band"]:
-    """Log-mel power spectrogram of one clip in dB, as `librosa.feature.melspectrogram` defines it.
+    """Log-mel power spectrogram of one clip in dB, as librosa's `melspectrogram` defines it."""
+    return log_bands(samples, frontend, mel_filterbank(frontend))
+
+
+def log_linear(
+    samples: Float[Array, " samples"], frontend: FrontendConfig
+) -> Float[Array, "time band"]:
+    """The same with bands of equal width."""
+    return log_bands(samples, frontend, linear_filterbank(frontend))
+
+
+def log_bands(
+    samples: Float[Array, " samples"],
+    frontend: FrontendConfig,
+    filterbank: Float[np.ndarray, "frequency band"],
+) -> Float[Array, "time band"]:
+    """Power spectrogram of one clip through a filterbank, in dB.
 
     Frames are centred, the signal is padded with zeros, the window is a periodic Hann window.
     Power below `POWER_FLOOR` counts as the floor.
@@ -80,23 +129,38 @@ def log_mel(
     n_fft, hop = frontend.n_fft, frontend.hop_length
     window = jnp.asarray(np.hanning(n_fft + 1)[:-1], jnp.float32)
     padded = jnp.pad(samples, n_fft // 2)
-    start = hop * jnp.arange(frontend.n_frames(samples.shape[0]))
+    start = hop * jnp.arange(frontend.n_spectra(samples.shape[0]))
     frames = jax.vmap(lambda first: jax.lax.dynamic_slice(padded, (first,), (n_fft,)))(start)
     spectrum = jnp.fft.rfft(frames * window)
     power = spectrum.real**2 + spectrum.imag**2
-    mel = jnp.dot(power, mel_filterbank(frontend), precision=jax.lax.Precision.HIGHEST)
-    return 10 * jnp.log10(jnp.maximum(mel, POWER_FLOOR))
+    passed = jnp.dot(power, filterbank, precision=jax.lax.Precision.HIGHEST)
+    return 10 * jnp.log10(jnp.maximum(passed, POWER_FLOOR))
 
 
 FRONTENDS["log_mel"] = log_mel
+FRONTENDS["log_linear"] = log_linear
 
 
 @partial(jax.jit, static_argnames="frontend")
 def bands(
-    samples: Float[Array, "clip samples"], frontend: FrontendConfig
+    samples: Float[Array, "clip samples"],
+    n_samples: Int[Array, " clip"],
+    frontend: FrontendConfig,
 ) -> Float[Array, "clip time band"]:
-    """Returns the bands of clips of one length, in dB, by the configured front-end."""
-    return jax.vmap(lambda clip: FRONTENDS[frontend.name](clip, frontend))(samples)
+    """Returns the bands of clips in dB, by the configured front-end and pooling.
+
+    Args:
+        samples: Samples, padded at the end to one length.
+        n_samples: Samples of each clip without its padding. A clip has `frontend.n_frames` of them;
+            later frames are to be cut off.
+        frontend: Settings of the front-end.
+    """
+    spectra = jax.vmap(lambda clip: FRONTENDS[frontend.name](clip, frontend))(samples)
+    window, hop = frontend.windows
+    if not window:
+        return spectra
+    pooled = partial(pool, window=window, hop=hop, decay=frontend.pooling.decay)
+    return jax.vmap(pooled)(spectra, 1 + n_samples // frontend.hop_length)
 
 
 def fit_standardisation(clips: Iterable[Float[np.ndarray, "_ band"]]) -> Standardisation:

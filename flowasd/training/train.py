@@ -165,7 +165,10 @@ def open_run(config: RunConfig, workdir: Path) -> tuple[Source, dict[str, Featur
         open_workdir(workdir, config)
     source = open_source(config.data, config.seed)
     features = source_features(source, config.frontend, config.data.cache_folder)
-    if features["train"].n_frames.max() == 1:  # a frame is always there, centred on sample 0
+    pooled = config.frontend.pooling.window > 0
+    if (
+        not pooled and features["train"].n_frames.max() == 1
+    ):  # a frame is always there, centred on sample 0
         raise UserError(
             f"config.frontend.hop_length={config.frontend.hop_length} is longer than every clip; "
             "lower it"

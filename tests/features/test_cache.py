@@ -59,7 +59,7 @@ def computed(monkeypatch):
 
 
 def entries(folder):
-    return sorted(folder.rglob("*.npy"))
+    return sorted(folder.rglob("*.bands"))
 
 
 def expected_bands(path):

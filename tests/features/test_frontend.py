@@ -83,7 +83,8 @@ def test_batch_is_each_clip_alone(name):
     """For every front-end of the registry, with the shape that its config promises."""
     frontend = replace(FRONTEND, name=name)
     clips = np.random.default_rng(2).normal(size=(3, 4000)).astype(np.float32)
-    together = bands(jnp.asarray(clips), frontend)
+    lengths = jnp.full(len(clips), clips.shape[1])
+    together = bands(jnp.asarray(clips), lengths, frontend)
     assert together.shape == (3, frontend.n_frames(4000), frontend.n_bands)
     assert together.dtype == np.float32
     for row, clip in zip(together, clips, strict=True):

@@ -10,8 +10,8 @@ from flowasd.features.cache import Features
 
 def save_features(folder: Path, clips: Sequence[np.ndarray]) -> Features:
     """Writes the bands of every clip to a file of its own."""
-    paths = tuple(folder / f"{i}.npy" for i in range(len(clips)))
+    paths = tuple(folder / f"{i}.bands" for i in range(len(clips)))
     for path, clip in zip(paths, clips, strict=True):
-        np.save(path, clip.astype(np.float32))
+        clip.astype(np.float32).tofile(path)
     n_frames = np.array([len(clip) for clip in clips])
     return Features(paths, n_frames, clips[0].shape[1], tuple(path.name for path in paths))
