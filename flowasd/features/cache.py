@@ -70,14 +70,19 @@ class Features:
         """Size of these clips in memory, in bytes."""
         return int(self.n_frames.sum()) * self.n_bands * 4
 
+    def frames(self, i: int, first: int, count: int) -> Float[np.ndarray, "_ band"]:
+        """Reads consecutive frames of a clip, and nothing else of its file."""
+        offset = 4 * first * self.n_bands
+        values = np.fromfile(self.paths[i], np.float32, count * self.n_bands, offset=offset)
+        return values.reshape(count, self.n_bands)
+
     def clip(self, i: int) -> Float[np.ndarray, "_ band"]:
-        """Returns the bands of a clip, mapped from disk: only what is used is read."""
-        shape = (int(self.n_frames[i]), self.n_bands)
-        return np.asarray(np.memmap(self.paths[i], np.float32, "r", shape=shape))
+        """Reads the bands of a clip."""
+        return self.frames(i, 0, int(self.n_frames[i]))
 
     def clips(self) -> list[Float[np.ndarray, "_ band"]]:
         """Returns the bands of every clip."""
-        return [np.array(self.clip(i)) for i in range(len(self.paths))]
+        return [self.clip(i) for i in range(len(self.paths))]
 
     def some(self, chosen: Sequence[int]) -> "Features":
         """Returns the features of some of the clips."""

@@ -48,9 +48,15 @@ class Stream:
         self, clip: Int[np.ndarray, " batch"], start: Int[np.ndarray, " batch"]
     ) -> tuple[Float[np.ndarray, "batch length band 1"], Int[np.ndarray, " batch"]]:
         """Reads the patches that begin at given frames of given clips, as a bank cuts them."""
-        offset = (start[:, None] + np.arange(self.length)) % self.features.n_frames[clip][:, None]
-        cut = [self.features.clip(int(c))[own] for c, own in zip(clip, offset, strict=True)]
-        return standardise(np.stack(cut), self.statistics)[..., None], self.machine[clip]
+        places = zip(clip.tolist(), start.tolist(), strict=True)
+        cut = np.stack([self._patch(*place) for place in places])
+        return standardise(cut, self.statistics)[..., None], self.machine[clip]
+
+    def _patch(self, clip: int, start: int) -> Float[np.ndarray, "length band"]:
+        """One patch; a clip that is shorter is repeated from its first frame."""
+        count = min(self.length, int(self.features.n_frames[clip]))
+        frames = self.features.frames(clip, start, count)
+        return np.resize(frames, (self.length, frames.shape[1]))
 
     def draw(self, key: PRNGKeyArray) -> Batch:
         """Reads the patches that a bank of these clips draws by the same key."""
