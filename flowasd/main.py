@@ -6,6 +6,7 @@ python -m flowasd.main --config=configs/slider.py --workdir=runs/slider
 import os
 import sys
 from collections.abc import Sequence
+from logging import CRITICAL, getLogger
 from pathlib import Path
 
 from absl import app, flags, logging
@@ -92,6 +93,8 @@ def parse_flags(argv: Sequence[str]) -> Sequence[str]:
 def run() -> None:
     """Runs `main`; what the user can mend ends as one line and status 2."""
     logging.set_verbosity(logging.ERROR)
+    # Orbax abandons tasks where arrays are damaged, and asyncio would print what was raised already.
+    getLogger("asyncio").setLevel(CRITICAL)
     keep_compiled()
     try:
         app.run(main, flags_parser=parse_flags)
