@@ -6,7 +6,6 @@ python -m flowasd.main --config=configs/slider.py --workdir=runs/slider
 import os
 import sys
 from collections.abc import Sequence
-from logging import CRITICAL, getLogger
 from pathlib import Path
 
 from absl import app, flags, logging
@@ -93,8 +92,6 @@ def parse_flags(argv: Sequence[str]) -> Sequence[str]:
 def run() -> None:
     """Runs `main`; what the user can mend ends as one line and status 2."""
     logging.set_verbosity(logging.ERROR)
-    # Orbax abandons tasks where arrays are damaged, and asyncio would print what was raised already.
-    getLogger("asyncio").setLevel(CRITICAL)
     keep_compiled()
     try:
         app.run(main, flags_parser=parse_flags)
@@ -102,6 +99,8 @@ def run() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except (UserError, OSError) as error:
+        # Orbax leaves coroutines behind where arrays are damaged; they fail as the process ends.
+        sys.unraisablehook = lambda _: None
         print(f"flowasd: {error}", file=sys.stderr)
         parallel.leave(2)
     except KeyboardInterrupt:
