@@ -25,7 +25,8 @@ SHARED = REPO.parent / "shared" / "data"
 def own_cache(tmp_path_factory, pytestconfig):
     """Keeps tests, and the commands that they start, out of the user's cache folder.
 
-    The workers of a parallel run share one cache, and all runs share the compiled programs.
+    The workers of a parallel run share one cache, and all runs share the compiled programs. Most
+    tests run a program once or twice, so XLA does not spend time on optimising it.
     """
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
@@ -36,8 +37,10 @@ def own_cache(tmp_path_factory, pytestconfig):
         patch.setenv("XDG_CACHE_HOME", str(shared / "cache"))
         patch.setenv("JAX_COMPILATION_CACHE_DIR", str(compiled))
         patch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+        patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
         jax.config.update("jax_compilation_cache_dir", str(compiled))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+        jax.config.update("jax_disable_most_optimizations", True)
         yield
 
 

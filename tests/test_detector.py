@@ -122,6 +122,7 @@ def assess_as(folder, better):
     write_assessment(folder / "results" / "assess.csv", rows(auc))
 
 
+@pytest.mark.slow
 def test_what_to_expect_is_told_where_it_was_assessed(evaluated, tmp_path):
     """The file of the folder that is written counts, else that of the run."""
     for folder in (evaluated, tmp_path / "bare"):
@@ -289,6 +290,7 @@ def test_a_run_taken_up_with_another_rule_scores_by_it(evaluated, test_clips, tm
     assert result.score == result.scores["max"]
 
 
+@pytest.mark.slow
 def test_a_calibration_serves_the_settings_that_it_was_made_with(evaluated, tmp_path):
     """Another hop gives other frame NLLs, so that the statistics of normal clips differ."""
     copy, config = tmp_path / "run", smoke_config({"score.hop": 8})

@@ -60,6 +60,7 @@ def test_one_of_each_takes_less_than_40_lines():
     assert len(code.splitlines()) < 40
 
 
+@pytest.mark.slow
 def test_everything_reads_the_registries(extension, tmp_path):
     assert extension == [{"loud"}, {"reverse"}, {"sharp"}, {"range"}, {"flat"}, {".txt"}]
     (tmp_path / "recordings").mkdir()

@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
-from sklearn.covariance import LedoitWolf
 
 PerMachine = Float[np.ndarray, "clip machine"]
 PerClip = Float[np.ndarray, " clip"]
@@ -69,6 +68,8 @@ def fit_tied_gaussian(
         scale_floor: Smallest standard deviation of a feature, in the feature's unit. It keeps a
             feature that never moved in training from dominating once it moves a little.
     """
+    from sklearn.covariance import LedoitWolf  # its import takes a second, which scoring need not
+
     mean = np.stack([features[machine == m].mean(0) for m in range(n_machines)])
     away = features - mean[machine]
     scale = np.maximum(away.std(0), scale_floor)

@@ -127,6 +127,7 @@ def test_the_proxy_is_the_mean_of_the_blend_or_of_the_faults_without_it():
     np.testing.assert_allclose([*proxy_auc(faults).values()], 0.65 + steps)
 
 
+@pytest.mark.slow
 def test_blends_are_heard_louder_or_softer_by_what_the_severity_says(run, monkeypatch):
     """At severity 1 the power of the other machine's clip, by a factor of 6 dB up or down."""
     heard, scored = [], assess_module._scores
@@ -160,6 +161,7 @@ def test_a_clip_is_blended_with_few_of_many_machines():
     assert by_id == dict.fromkeys(ids, 3) | {"id_03": 0}
 
 
+@pytest.mark.slow
 def test_clips_are_heard_at_the_rate_of_the_front_end(run, monkeypatch):
     """A tone is in the bands that librosa has it in, at half the rate of the recordings."""
     detector = Detector.load(run)

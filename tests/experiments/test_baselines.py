@@ -62,6 +62,7 @@ def quick(monkeypatch):
     monkeypatch.setattr(id_cnn, "BATCH", 32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(METHODS.keys() - {"discriminant"}))
 @pytest.mark.usefixtures("quick")
 def test_every_method_ranks_planted_anomalies_higher(name, train, test):

@@ -172,6 +172,7 @@ def test_constant_input_stays_finite(case, condition):
             assert np.isfinite(array).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", registered())
 def test_half_precision_networks_keep_the_type_and_the_inverse(name, condition):
     case = registered()[name]
@@ -212,6 +213,7 @@ def test_what_is_added_to_the_registry_is_tested(monkeypatch):
         check_log_determinant(added)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["coupling_4_channels", "coupling_5_channels", "step", "level"])
 def test_condition_changes_the_map(name, condition):
     case = table()[name]

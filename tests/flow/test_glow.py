@@ -84,6 +84,7 @@ def test_machine_changes_the_density(glow, patches):
     assert np.abs(own - glow.log_prob(patches, 1 - MACHINE)).min() > 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "conditional", [(True, True), (False, True), (False, False)], ids=["own", "mixed", "shared"]
 )
@@ -98,6 +99,7 @@ def test_every_machine_is_each_machine(conditional, patches):
         np.testing.assert_allclose(every[..., machine], alone, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_machines_of_one_base_and_shared_levels_are_the_same(patches):
     levels = [LevelConfig((1, 8), 2, 16, (5, 1), conditional=False)]
     flow = randomise(make(levels, n_machines=3))
@@ -108,12 +110,14 @@ def test_machines_of_one_base_and_shared_levels_are_the_same(patches):
     np.testing.assert_array_equal(same[..., 1:], same[..., :1].repeat(2, -1))
 
 
+@pytest.mark.slow
 def test_fresh_flow_is_the_same_for_all_machines(patches):
     flow = make(SHAPES["mel"])
     one, other = jnp.moveaxis(flow.log_prob_machines(patches), -1, 0)
     np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("conditional", "least", "most"), [(False, 1.0, 1.3), (True, 3.0, 4.0)])
 def test_shared_levels_run_once_however_many_machines(conditional, least, most):
     """By XLA's count of floating-point operations for four machines and for one."""
@@ -138,6 +142,7 @@ def test_initialisation_whitens_every_channel(patches):
     np.testing.assert_allclose((z**2).sum(-1).mean(), 8, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_float32_agrees_with_float64(shape, glow, patches):
     double = glow.log_prob(patches, MACHINE)
     with jax.enable_x64(False):
@@ -184,6 +189,7 @@ def test_bfloat16_stays_inside_the_coupling_networks(key):
         np.testing.assert_allclose(nats, full.log_prob_frames(x, machine), rtol=0.1, atol=0.5)
 
 
+@pytest.mark.slow
 def test_constant_input_stays_finite(shape):
     """A silent recording: no variance in any band."""
     silent = jnp.full((3, 16, 8, 1), -4.0)

@@ -56,6 +56,7 @@ def expected_nlls(x, n_machines):
     return jnp.asarray(np.stack(nlls, 1), jnp.float32)
 
 
+@pytest.mark.slow
 def test_nll_is_that_of_the_gaussian_that_the_flow_is(x):
     flow, expected = make_flow(3), expected_nlls(x, 3)
     np.testing.assert_allclose(machine_nll(flow, x), expected, rtol=1e-5)
@@ -107,6 +108,7 @@ def test_plain_objective_is_the_nll(x):
     np.testing.assert_allclose(loss, expected_nlls(x, 3)[OWN], rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TERMS)
 def test_one_id_has_nothing_to_be_set_against(name, x):
     config, flow = replace(CONFIG, name=name), make_flow(1)

@@ -87,6 +87,7 @@ def test_pictures_in_order(report):
     ]
 
 
+@pytest.mark.slow
 def test_what_to_expect_without_labels(report):
     text = report(proxy_auc={"std": 0.731, "mean": 0.6, "max": 0.7}).text
     assert "On stand-ins, AUC 73.1 % by “std”." in text
@@ -140,6 +141,7 @@ def test_constant_scores_are_chance(report):
     assert report(clips=same).tables["metrics"][2:] == [["std", *["50.0"] * 6]]
 
 
+@pytest.mark.slow
 def test_silence_and_a_single_frame(report):
     silent = Example("s", "id_00", 0, 0.0, np.full((40, 8), -100.0), np.zeros(40))
     short = Example("t", "id_00", 0, 0.0, np.full((1, 8), -100.0), np.zeros(1))

@@ -191,6 +191,7 @@ def test_urls_are_found_as_files_are(tmp_path):
             find_recordings([wrong])
 
 
+@pytest.mark.slow
 def test_without_ray_the_extra_is_named(tmp_path):
     code = "import sys; sys.modules['ray'] = None; from flowasd import main; main.run()"
     flags = ["--mode=score", "--engine=ray", f"--workdir={tmp_path}", "--input=.", "--output=out"]

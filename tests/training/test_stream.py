@@ -43,6 +43,7 @@ def streamed(tmp_path_factory):
     return workdir
 
 
+@pytest.mark.slow
 def test_bank_and_stream_draw_equal_batches_by_the_same_key(data, stream, key):
     """Bit for bit, one key at a time and as a feed, at either size."""
     bank, mesh = make_bank(data[0], MACHINE, data[1], data_mesh(), **SIZE), data_mesh()
@@ -107,6 +108,7 @@ def test_features_within_the_limit_are_a_bank(monkeypatch, tmp_path):
     assert chosen == ["Bank", "Stream"]
 
 
+@pytest.mark.slow
 def test_same_losses_as_from_the_bank(run, streamed):
     """Not merely alike: the same patches and noise at every step."""
     for row, expected in zip(read_metrics(streamed), read_metrics(run), strict=True):

@@ -283,6 +283,7 @@ def test_divergence_keeps_the_good_checkpoint(tmp_path, monkeypatch):
     assert all(np.isfinite(x).all() for x in jax.tree.leaves(nnx.state(detector.flow, nnx.Param)))
 
 
+@pytest.mark.slow
 def test_silent_bands_train_to_what_they_validate_to(tmp_path):
     """Bands without variance, initialised with the noise that training sees."""
     config = smoke_config()
