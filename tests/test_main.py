@@ -14,6 +14,8 @@ import soundfile
 
 from tests.conftest import REPO
 
+pytestmark = pytest.mark.slow
+
 SMOKE = "--config=configs/smoke.py"
 
 
@@ -49,10 +51,10 @@ def dataset(tmp_path):
     return tmp_path / "data"
 
 
-@pytest.mark.slow
 def test_the_main_job_from_end_to_end(tmp_path):
     workdir = tmp_path / "run"
-    result = flowasd(SMOKE, f"--workdir={workdir}")
+    optimised = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "0"}  # the programs that users run
+    result = flowasd(SMOKE, f"--workdir={workdir}", **optimised)
     assert result.returncode == 0, result.stderr
     assert "SIMULATED" in result.stdout
     for row in ("id_00", "id_02", "id_04", "id_06", "Average"):
@@ -80,7 +82,6 @@ def test_the_main_job_from_end_to_end(tmp_path):
     assert all(np.isfinite(float(row["score"])) for row in rows)
 
 
-@pytest.mark.slow
 def test_compiled_programs_are_kept_between_runs(run, dataset, tmp_path):
     """A second command finds all that it needs in the user's cache folder, and adds nothing."""
     clip = next(dataset.rglob("*.wav"))
@@ -110,7 +111,6 @@ def test_good_files_are_scored_and_bad_ones_listed(run, tmp_path):
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.slow
 def test_without_a_test_folder_a_part_is_held_out(dataset, tmp_path):
     workdir = tmp_path / "run"
     result = flowasd(SMOKE, f"--config.data.root={dataset}", f"--workdir={workdir}")
@@ -133,7 +133,6 @@ def test_bad_recordings_stop_training_with_all_of_them_listed(dataset, tmp_path)
     assert not (tmp_path / "run" / "metrics.jsonl").exists()
 
 
-@pytest.mark.slow
 def test_a_corrected_command_may_use_the_folder_of_the_failed_one(dataset, tmp_path):
     workdir = f"--workdir={tmp_path / 'run'}"
     assert flowasd(SMOKE, f"--config.data.root={dataset}x", workdir).returncode == 2
@@ -155,7 +154,6 @@ def test_anomalies_in_training_are_refused(dataset, tmp_path):
     assert_refused(result, "anomaly_id_00_00000001.wav")
 
 
-@pytest.mark.slow
 def test_id_with_one_clip_is_trained_on(dataset, tmp_path):
     for path in sorted((dataset / "slider" / "train").glob("normal_id_02_*"))[1:]:
         path.unlink()
@@ -175,7 +173,6 @@ def test_no_clip_at_all(tmp_path):
     assert_refused(result, "train")
 
 
-@pytest.mark.slow
 def test_a_config_of_ones_own_works_from_any_folder(dataset, tmp_path):
     """It is a difference from the default and imports flowasd alone."""
     mine = tmp_path / "elsewhere" / "mine.py"
@@ -196,7 +193,6 @@ def test_a_config_of_ones_own_works_from_any_folder(dataset, tmp_path):
     assert (tmp_path / "runs" / "mine" / "report.html").exists()
 
 
-@pytest.mark.slow
 def test_scores_as_json_lines(run, dataset, tmp_path):
     output = tmp_path / "scores.jsonl"
     clip = next(dataset.rglob("*.wav"))

@@ -12,6 +12,8 @@ from sklearn.metrics import roc_auc_score
 from flowasd.evaluation.evaluate import Example, ScoredClip
 from tests.report.evaluations import make_clips, make_example
 
+pytestmark = pytest.mark.slow
+
 NAMESPACES = {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
 
 
@@ -87,7 +89,6 @@ def test_pictures_in_order(report):
     ]
 
 
-@pytest.mark.slow
 def test_what_to_expect_without_labels(report):
     text = report(proxy_auc={"std": 0.731, "mean": 0.6, "max": 0.7}).text
     assert "On stand-ins, AUC 73.1 % by “std”." in text
@@ -141,7 +142,6 @@ def test_constant_scores_are_chance(report):
     assert report(clips=same).tables["metrics"][2:] == [["std", *["50.0"] * 6]]
 
 
-@pytest.mark.slow
 def test_silence_and_a_single_frame(report):
     silent = Example("s", "id_00", 0, 0.0, np.full((40, 8), -100.0), np.zeros(40))
     short = Example("t", "id_00", 0, 0.0, np.full((1, 8), -100.0), np.zeros(1))

@@ -26,6 +26,8 @@ from tests.run.recordings import copy_run
 from tests.scoring.made_clips import make_clips
 from tests.test_main import assert_refused, flowasd
 
+pytestmark = pytest.mark.slow
+
 CARD = "checkpoints/20/card/metadata"
 
 
@@ -208,7 +210,6 @@ def test_what_lacks_its_parts_is_refused(name, content, workdir):
         evaluate(workdir)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("item", "mode"), [("model", "score"), ("trainer", "train")], ids=["model", "trainer"]
 )
