@@ -2,7 +2,16 @@
 
 from collections.abc import Callable, Mapping
 
-from experiments.baselines import autoencoder, discriminant, gmm, id_cnn, knn, maf, mahalanobis
+from experiments.baselines import (
+    autoencoder,
+    discriminant,
+    gmm,
+    id_cnn,
+    knn,
+    maf,
+    mahalanobis,
+    twfr_gmm,
+)
 from experiments.baselines.clips import Scores
 
 # Each takes (train, test, *, seed) and returns the scores of the test clips by every rule.
@@ -11,6 +20,7 @@ METHODS: Mapping[str, Callable[..., Scores]] = {
     "knn": knn.scores,
     "discriminant": discriminant.scores,
     "gmm": gmm.scores,
+    "twfr_gmm": twfr_gmm.scores,
     "autoencoder": autoencoder.scores,
     "maf": maf.scores,
     "id_cnn": id_cnn.scores,

@@ -9,7 +9,7 @@ from flax import nnx
 from jax.scipy.stats import multivariate_normal
 from sklearn.metrics import roc_auc_score
 
-from experiments.baselines import autoencoder, gmm, id_cnn, maf
+from experiments.baselines import autoencoder, gmm, id_cnn, maf, twfr_gmm
 from experiments.baselines.clips import Clips, pooled
 from experiments.baselines.mahalanobis import distance
 from experiments.baselines.methods import METHODS
@@ -113,6 +113,17 @@ def test_a_mixture_of_one_is_the_normal_density(rng, monkeypatch):
     scores = gmm.scores(seen, new, seed=0)
     assert scores["mean"] == pytest.approx(truth.mean(), rel=1e-4)
     assert scores["std"] == pytest.approx(truth.std(), rel=1e-4)
+
+
+def test_twfr_gmm_is_the_normal_density_of_clips_averaged_by_rank(rng):
+    values = rng.normal(size=(41, 20, 3)).astype(np.float32)
+    weights = twfr_gmm.DECAY ** np.arange(20)
+    averages = np.average(-np.sort(-values, axis=1), axis=1, weights=weights)
+    covariance = np.cov(averages[:40].T, bias=True) + twfr_gmm.REGULARISATION * np.eye(3)
+    density = multivariate_normal.logpdf(averages[40], averages[:40].mean(0), covariance)
+    seen, new = Clips([*values[:40]], np.zeros(40, int)), Clips([values[40]], np.zeros(1, int))
+    scores = twfr_gmm.scores(seen, new, seed=0)
+    assert scores["mean"] == pytest.approx(-float(density) / 3, rel=1e-3)
 
 
 def test_pooled_features():
