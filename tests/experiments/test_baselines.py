@@ -123,7 +123,7 @@ def test_twfr_gmm_is_the_normal_density_of_clips_averaged_by_rank(rng):
     density = multivariate_normal.logpdf(averages[40], averages[:40].mean(0), covariance)
     seen, new = Clips([*values[:40]], np.zeros(40, int)), Clips([values[40]], np.zeros(1, int))
     scores = twfr_gmm.scores(seen, new, seed=0)
-    assert scores["mean"] == pytest.approx(-float(density) / 3, rel=1e-3)
+    assert scores["mean"] == pytest.approx(-np.asarray(density) / 3, rel=1e-3)
 
 
 def test_pooled_features():
