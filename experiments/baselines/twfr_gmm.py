@@ -20,6 +20,8 @@ DECAY = 0.88
 COMPONENTS = 1
 REGULARISATION = 1e-6  # added to the variances
 
+average = jax.jit(partial(rank_weighted, decay=DECAY))
+
 
 def scores(train: Clips, test: Clips, *, seed: int) -> dict[str, Float[np.ndarray, " clip"]]:
     """NLL of every clip in nats per mel bin."""
@@ -35,6 +37,5 @@ def _scores(train: Clips, test: Clips, seed: int) -> dict[str, Float[np.ndarray,
 
 
 def _by_rank(clips: Clips) -> Float[np.ndarray, "clip mel"]:
-    average = jax.jit(partial(rank_weighted, decay=DECAY))
     rows = [average(jnp.asarray(clip), jnp.int32(len(clip))) for clip in clips.log_mels]
     return np.asarray(rows, np.float64)

@@ -68,7 +68,7 @@ def fit_tied_gaussian(
         scale_floor: Smallest standard deviation of a feature, in the feature's unit. It keeps a
             feature that never moved in training from dominating once it moves a little.
     """
-    from sklearn.covariance import LedoitWolf  # its import takes a second
+    from sklearn.covariance import LedoitWolf  # its import takes a second, which scoring need not
 
     mean = np.stack([features[machine == m].mean(0) for m in range(n_machines)])
     away = features - mean[machine]

@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from flowasd.evaluation import metrics
 from flowasd.evaluation.metrics import Row
@@ -35,46 +36,44 @@ def mcclish_pauc(labels, scores, max_fpr):
 
 def test_auc_counts_pairs():
     # Of the four pairs only (0.4, 0.35) is in the wrong order.
-    assert metrics.auc([0, 0, 1, 1], np.array([0.1, 0.4, 0.35, 0.8])) == 0.75
+    assert metrics.areas([0, 0, 1, 1], np.array([0.1, 0.4, 0.35, 0.8]))[0] == 0.75
 
 
 def test_ties_count_half():
-    assert metrics.auc([0, 1], np.array([2.0, 2.0])) == 0.5
-    assert metrics.pauc([0, 1], np.array([2.0, 2.0])) == pytest.approx(0.5)
+    assert metrics.areas([0, 1], np.array([2.0, 2.0])) == pytest.approx((0.5, 0.5))
 
 
 def test_extremes():
     labels, scores = [0] * 20 + [1] * 20, np.arange(40.0)
-    assert metrics.auc(labels, scores) == metrics.pauc(labels, scores) == 1
-    assert metrics.auc(labels, -scores) == 0
-    # An area of 0: (1 - c / (1 - c)) / 2 with c = max_fpr / 2 the share of chance.
-    assert metrics.pauc(labels, -scores) == pytest.approx((1 - 0.05 / 0.95) / 2)
+    assert metrics.areas(labels, scores) == (1, 1)
+    # A part of 0: (1 - c / (1 - c)) / 2 with c = max_fpr / 2 the share of chance.
+    assert metrics.areas(labels, -scores) == pytest.approx((0, (1 - 0.05 / 0.95) / 2))
 
 
 def test_pauc_closed_form():
     # Ten normals, one anomaly below exactly one of them: TPR jumps to 1 at FPR 0.1, so the area
     # up to 0.2 is 0.1, and McClish's figure (1 + (0.1 - 0.02) / (0.2 - 0.02)) / 2.
     labels, scores = [0] * 10 + [1], np.array([*range(10), 8.5])
-    assert metrics.pauc(labels, scores, max_fpr=0.2) == pytest.approx((1 + 0.08 / 0.18) / 2)
+    assert metrics.areas(labels, scores, max_fpr=0.2)[1] == pytest.approx((1 + 0.08 / 0.18) / 2)
 
 
 def test_random_scores_are_chance():
     rng = np.random.default_rng(0)
     labels, scores = rng.integers(0, 2, 20_000).tolist(), rng.normal(size=20_000)
-    assert metrics.auc(labels, scores) == pytest.approx(0.5, abs=0.02)
-    assert metrics.pauc(labels, scores) == pytest.approx(0.5, abs=0.02)
+    assert metrics.areas(labels, scores) == pytest.approx((0.5, 0.5), abs=0.02)
 
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("decimals", [1, 6], ids=["ties", "distinct"])
-def test_agrees_with_formulas(seed, decimals):
+def test_agrees_with_formulas_and_scikit_learn(seed, decimals):
     rng = np.random.default_rng(seed)
     labels = np.array([0] * 37 + [1] * 23)
     scores = np.round(rng.normal(size=60) + labels, decimals)
-    assert metrics.auc(labels.tolist(), scores) == pytest.approx(pair_auc(labels, scores))
-    assert metrics.pauc(labels.tolist(), scores) == pytest.approx(
-        mcclish_pauc(labels, scores, 0.1), abs=1e-4
-    )
+    auc, pauc = metrics.areas(labels.tolist(), scores)
+    assert auc == pytest.approx(pair_auc(labels, scores))
+    assert pauc == pytest.approx(mcclish_pauc(labels, scores, 0.1), abs=1e-4)
+    assert auc == pytest.approx(roc_auc_score(labels, scores))
+    assert pauc == pytest.approx(roc_auc_score(labels, scores, max_fpr=0.1))
 
 
 def test_per_machine_sorts_and_leaves_out():
