@@ -1,6 +1,7 @@
 """What several tests share: a tiny trained run, the real recordings, float64."""
 
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,11 @@ from threadpoolctl import threadpool_limits
 
 from configs import smoke
 from flowasd.config import RunConfig, parse
+from flowasd.data.audio import find_audio
 from flowasd.evaluation.calibrate import calibrate_run
+from flowasd.evaluation.evaluate import evaluate
+from flowasd.evaluation.results import write_results
+from flowasd.report.report import write_report
 from flowasd.run.checkpoint import Checkpoints
 from flowasd.training.train import train
 
@@ -58,6 +63,23 @@ def run(tmp_path_factory):
     train(smoke_config(), workdir)
     calibrate_run(workdir)
     return workdir
+
+
+@pytest.fixture(scope="session")
+def evaluated(run, tmp_path_factory):
+    """A copy of the smoke run with its results; tests must not change it."""
+    workdir = tmp_path_factory.mktemp("evaluated") / "run"
+    shutil.copytree(run, workdir)
+    evaluation = evaluate(workdir)
+    write_results(workdir, evaluation)
+    write_report(workdir / "report.html", evaluation)
+    return workdir
+
+
+@pytest.fixture(scope="session")
+def test_clips(run):
+    """The test clips of the smoke run."""
+    return find_audio([f"{os.environ['XDG_CACHE_HOME']}/flowasd/**/test/*.flac"])
 
 
 @pytest.fixture(scope="session")

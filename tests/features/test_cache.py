@@ -8,73 +8,19 @@ import weakref
 from dataclasses import replace
 from pathlib import Path
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
 import soundfile
 
 from flowasd.data.clips import Clip
 from flowasd.data.source import Source
-from flowasd.errors import UserError
 from flowasd.features import cache
 from flowasd.features.cache import cached_features, hear, source_features
-from flowasd.features.frontend import FrontendConfig, log_mel
-
-FRONTEND = FrontendConfig(n_fft=1024, hop_length=512, n_bands=16)
-
-
-def record(path, seconds=0.5, seed=0):
-    """Writes noise of 16 bits."""
-    noise = np.random.default_rng(seed).normal(size=int(seconds * 16000)) * 0.1
-    soundfile.write(path, noise, 16000, "PCM_16")
-    return path
-
-
-@pytest.fixture
-def clips(tmp_path):
-    """Three files of different length."""
-    return [
-        record(tmp_path / f"normal_id_00_{i:08d}.wav", seconds, i)
-        for i, seconds in enumerate((1.0, 0.3, 2.5))
-    ]
-
-
-@pytest.fixture
-def folder(tmp_path):
-    return tmp_path / "cache"
-
-
-@pytest.fixture
-def computed(monkeypatch):
-    """The files whose features have been computed."""
-    paths = []
-
-    def counting(wanted, frontend):
-        for path, heard in hear(wanted, frontend):
-            paths.append(path)
-            yield path, heard
-
-    monkeypatch.setattr(cache, "hear", counting)
-    return paths
+from tests.features.recordings import FRONTEND, assert_right, record
 
 
 def entries(folder):
     return sorted(folder.rglob("*.bands"))
-
-
-def expected_bands(path):
-    samples, _ = soundfile.read(path, dtype="float32")
-    return np.asarray(log_mel(jnp.asarray(samples), FRONTEND))
-
-
-def assert_right(features, paths):
-    """Every way to read the features gives those of the files, in order."""
-    assert len(features.n_frames) == len(features.recordings) == len(paths)
-    for i, (path, clip) in enumerate(zip(paths, features.clips(), strict=True)):
-        np.testing.assert_allclose(clip, expected_bands(path), atol=1e-3)
-        np.testing.assert_array_equal(features.clip(i), clip)
-        assert features.n_frames[i] == len(clip)
-    assert features.nbytes == sum(clip.nbytes for clip in features.clips())
 
 
 def test_features_are_each_clips_log_mel(clips, folder):
@@ -212,35 +158,6 @@ def test_copies_of_one_file_share_an_entry(clips, folder):
     copy = Path(shutil.copy(clips[0], folder.parent / "copy.wav"))
     assert_right(cached_features([*clips, copy], FRONTEND, folder), [*clips, copy])
     assert len(entries(folder)) == 3
-
-
-def test_absurd_samples_are_refused(tmp_path, folder):
-    path = tmp_path / "loud.wav"
-    soundfile.write(path, np.full(1000, 1e30), 16000, "FLOAT")
-    with pytest.raises(UserError, match=r"loud\.wav: samples are too large"):
-        cached_features([path], FRONTEND, folder)
-
-
-def test_broken_links_are_listed_like_other_bad_files(clips, tmp_path, folder):
-    link = tmp_path / "normal_id_00_00000009.wav"
-    link.symlink_to(tmp_path / "nowhere.wav")
-    with pytest.raises(UserError, match=r"(?s)1 of 4 recordings.*normal_id_00_00000009"):
-        cached_features([*clips, link], FRONTEND, folder)
-
-
-def test_every_bad_file_is_listed_in_one_error(clips, tmp_path, folder, computed):
-    bad = [tmp_path / name for name in ("bad1.wav", "bad2.flac", "loud.wav", "missing.wav")]
-    for path in bad[:2]:
-        path.write_bytes(b"not audio")
-    soundfile.write(bad[2], np.full(1000, 1e30), 16000, "FLOAT")
-    with pytest.raises(UserError) as caught:
-        cached_features([bad[0], *clips, *bad[1:]], FRONTEND, folder)
-    first, *lines = str(caught.value).splitlines()
-    assert first == "4 of 7 recordings cannot be used:"
-    assert [line.strip().split(": ")[0] for line in lines] == list(map(str, bad))
-    computed.clear()
-    assert_right(cached_features(clips, FRONTEND, folder), clips)
-    assert computed == []  # what was good has been kept
 
 
 def test_splits_get_their_own_clips(tmp_path, folder):

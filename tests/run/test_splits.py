@@ -1,5 +1,6 @@
 """What may be judged: a recording is known by its content, whatever its place, name or format."""
 
+import hashlib
 import json
 from dataclasses import replace as with_changes
 
@@ -235,3 +236,17 @@ def test_a_refused_command_leaves_the_run_as_it_was(run, tmp_path):
         train(smoke_config({"data.root": str(root)}), workdir)
     assert {name: (workdir / name).read_bytes() for name in before} == before
     assert read_config(workdir) == smoke_config()
+
+
+def test_every_clip_of_a_run_is_recorded_once(run):
+    """By the digest of its samples."""
+    record = json.loads((run / "splits.json").read_text())
+    assert record["data"] == "SIMULATED"
+    assert record["splits"].keys() == splits().keys() == {"train", "validation", "test"}
+    for split, clips in splits().items():
+        decoded = [soundfile.read(clip.path, dtype="float32")[0] for clip in clips]
+        digests = [hashlib.sha256(samples.tobytes()).hexdigest() for samples in decoded]
+        names = [f"{clip.path.parent.name}/{clip.name}" for clip in clips]
+        assert record["splits"][split] == dict(zip(digests, names, strict=True))
+    digests = [digest for files in record["splits"].values() for digest in files]
+    assert len(digests) == len(set(digests)) == 4 * (8 + 3 + 3)

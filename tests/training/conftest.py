@@ -1,4 +1,4 @@
-"""Features on disk, as the cache leaves them, without any audio."""
+"""Features on disk, as the cache leaves them, without any audio; and the sizes of a batch."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,3 +15,8 @@ def save_features(folder: Path, clips: Sequence[np.ndarray]) -> Features:
         clip.astype(np.float32).tofile(path)
     n_frames = np.array([len(clip) for clip in clips])
     return Features(paths, n_frames, clips[0].shape[1], tuple(path.name for path in paths))
+
+
+def size_of(config):
+    """Patches of a batch and frames of a patch."""
+    return config.train.batch_size, config.train.patch_length

@@ -1,0 +1,51 @@
+"""The update of one step: optimiser, schedule, and bands without variance."""
+
+from functools import partial
+
+import jax
+import numpy as np
+import pytest
+
+from flowasd.config import TrainConfig
+from flowasd.features.frontend import Standardisation
+from flowasd.training.bank import make_bank
+from flowasd.training.parallel import data_mesh
+from flowasd.training.step import initial_state, make_optimizer, step_keys, train_step
+from tests.conftest import smoke_config
+from tests.training.conftest import save_features, size_of
+
+
+def test_learning_rate_warms_up_and_decays_and_gradients_are_clipped():
+    """One parameter with a constant gradient: Adam moves it by the learning rate itself."""
+    config = TrainConfig(steps=100, warmup_steps=20, learning_rate=0.5, clip_norm=1.0)
+    optimizer = make_optimizer(config)
+    params = {"x": jax.numpy.zeros(1)}
+    state, moves = optimizer.init(params), []
+    for _ in range(101):
+        updates, state = optimizer.update({"x": jax.numpy.ones(1)}, state, params)
+        moves.append(-np.asarray(jax.tree.leaves(updates)[0]).item())
+    step = np.arange(101)
+    cosine = 0.5 * (1 + np.cos(np.pi * (step - 20) / 80))
+    expected = 0.5 * np.where(step < 20, step / 20, cosine)
+    np.testing.assert_allclose(moves, expected, atol=1e-5)
+    # Adam forgets a common factor, so a gradient of 1000 after ones of 1 shows the clipping.
+    updates, _ = optimizer.update({"x": jax.numpy.full(1, 1000.0)}, state, params)
+    assert abs(np.asarray(jax.tree.leaves(updates)[0]).item()) < 1e-3
+
+
+@pytest.mark.slow
+def test_silent_bands_train_to_what_they_validate_to(tmp_path):
+    """Bands without variance, initialised with the noise that training sees."""
+    config = smoke_config()
+    rng = np.random.default_rng(0)
+    frames = rng.normal(size=(600, 128)).astype(np.float32)
+    frames[:, ::4] = 0
+    features = save_features(tmp_path, np.split(frames, 6))
+    statistics = Standardisation(np.zeros(128, np.float32), np.ones(128, np.float32))
+    mesh, machine = data_mesh(), np.zeros(6, np.int32)
+    bank = make_bank(features, machine, statistics, mesh, *size_of(config))
+    graph, state = initial_state(config, bank, 1, mesh)
+    patch_key, _ = step_keys(jax.random.wrap_key_data(state.key), 0)
+    step = jax.jit(partial(train_step, graph=graph, config=config.train, mesh=mesh))
+    _, means = step(state, bank.draw(patch_key))
+    assert means["train_nll"] == means["train_loss"] < 3
