@@ -41,10 +41,10 @@ def own_cache(tmp_path_factory, pytestconfig):
         patch.setenv("OPENBLAS_NUM_THREADS", "1")
         patch.setenv("XDG_CACHE_HOME", str(shared / "cache"))
         patch.setenv("JAX_COMPILATION_CACHE_DIR", str(compiled))
-        patch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+        patch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
         patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
         jax.config.update("jax_compilation_cache_dir", str(compiled))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
         jax.config.update("jax_disable_most_optimizations", True)
         yield
 

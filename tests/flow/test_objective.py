@@ -34,7 +34,8 @@ def make_flow(n_machines):
     As a fresh flow only rotates, its density is the base density itself.
     """
     config = ModelConfig((LevelConfig((1, 8), 2, 8, (3, 1)),), embed=1)
-    flow = Glow(config, n_bands=8, n_machines=n_machines, rngs=nnx.Rngs(0))
+    build = nnx.jit(lambda: Glow(config, n_bands=8, n_machines=n_machines, rngs=nnx.Rngs(0)))
+    flow = build()
     flow.embedding.embedding[...] = jnp.linspace(-0.5, 0.5, n_machines)[:, None]
     flow.bases[0].weight[:, 1] = jnp.ones((1, 1, 8))
     return flow
