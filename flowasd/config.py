@@ -45,6 +45,9 @@ class TrainConfig:
     clip_norm: float = key(1.0, "largest global norm of a gradient", above=0)
     log_every: int = key(20, "steps between logged metrics; one dispatch", minimum=1)
     eval_every: int = key(40, "steps between validations, each with a checkpoint", minimum=1)
+    patience: int = key(
+        3, "validations without a lower held-out NLL after which training stops", minimum=1
+    )
 
 
 @dataclasses.dataclass(frozen=True)

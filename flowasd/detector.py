@@ -162,7 +162,7 @@ class Detector:
                 batch_size=self.config.score.batch_size,
             )
         machine = [self.machine_ids.index(machine_id) for machine_id in machine_ids]
-        return Clips(log_mels, nlls, np.array(machine, np.int32))
+        return Clips(nlls, np.array(machine, np.int32))
 
     def clip_scores(self, clips: Clips) -> list[dict[str, float]]:
         """The scores of every clip by every rule.

@@ -12,6 +12,7 @@ from absl import flags
 from experiments.ablations.variants import VARIANTS, variant
 from experiments.runs import command, numbers, run
 from experiments.slider_fewshot.folds import lay_out_fold
+from experiments.slider_fewshot.pictures import Row, scores_of
 from experiments.slider_fewshot.tables import by_machine, figures_of, write_figures
 
 DATA = flags.DEFINE_string("data", None, "Development set: the folder slider/.", required=True)
@@ -25,14 +26,16 @@ WORKDIR = flags.DEFINE_string("workdir", "runs/ablations", "Folder of runs and t
 
 def main() -> None:
     seeds, top, figures = numbers(SEEDS), Path(WORKDIR.value), []
+    scores: dict[str, list[list[Row]]] = {}
     for fold in numbers(FOLDS):
         data = lay_out_fold(Path(DATA.value), fold, top / "folds")
         for name in NAMES.value:
             for seed in seeds:
                 folder = top / name.replace(" ", "_") / f"fold{fold}_seed{seed}"
                 figures += figures_of(run(variant(name), data, folder, seed), name, fold, seed)
+                scores.setdefault(name, []).append(scores_of(folder))
     write_figures(top / "results.csv", figures)
-    table = by_machine(figures)
+    table = by_machine(figures, scores)
     (top / "tables.md").write_text(f"{table}\n")
     print(table)
 

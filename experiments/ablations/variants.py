@@ -7,48 +7,55 @@ from ml_collections import ConfigDict
 
 from configs import slider
 
-SHARED: dict[str, Any] = {"level.conditional": False}
-CONTRAST: dict[str, Any] = SHARED | {"train.objective.name": "contrast"}
+MEL: dict[str, Any] = {"frontend.name": "log_mel", "frontend.n_bands": 128}
+CONTRAST: dict[str, Any] = {"train.objective.name": "contrast"}
 
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "base": {},
-    # Objectives
-    "shared steps": SHARED,
-    "contrast": CONTRAST,
-    "contrast, weight 3": CONTRAST | {"train.objective.weight": 3.0},
-    "contrast, temperature 0.2": CONTRAST | {"train.objective.temperature": 0.2},
-    "contrast, temperature 0.5": CONTRAST | {"train.objective.temperature": 0.5},
-    "contrast, temperature 0.2, weight 3": CONTRAST
-    | {"train.objective.temperature": 0.2, "train.objective.weight": 3.0},
-    "outlier": SHARED | {"train.objective.name": "outlier"},
     # Front-end
-    "n_fft 1024": {
-        "frontend.n_fft": 1024,
-        "frontend.hop_length": 512,
-        "train.patch_length": 64,
-        "score.hop": 32,
+    "24 bands": {"frontend.n_bands": 24},
+    "32 bands": {"frontend.n_bands": 32},
+    "48 bands": {"frontend.n_bands": 48},
+    "64 bands": {"frontend.n_bands": 64},
+    "128 mel bands": MEL,
+    "n_fft 2048": {"frontend.n_fft": 2048, "frontend.hop_length": 1024},
+    "decay 0.8": {"frontend.pooling.decay": 0.8},
+    "decay 0.9": {"frontend.pooling.decay": 0.9},
+    "decay 0.98": {"frontend.pooling.decay": 0.98},
+    "the mean over time": {"frontend.pooling.decay": 1.0},
+    "windows of 2 s": {
+        "frontend.pooling.window": 2.0,
+        "frontend.pooling.hop": 1.0,
+        "frontend.pooling.decay": 0.85,
     },
-    "n_fft 4096": {"frontend.n_fft": 4096, "frontend.hop_length": 2048},
-    "n_fft 32768": {"frontend.n_fft": 32768},
-    "hop 2048": {"frontend.hop_length": 2048},
-    "64 mel bands": {"frontend.n_bands": 64},
-    # Size
-    "width 32": {"level.width": 32},
+    "windows of 5 s": {"frontend.pooling.window": 5.0, "frontend.pooling.hop": 2.5},
+    "no pooling": {
+        "frontend.pooling.window": 0.0,
+        "frontend.n_fft": 16384,
+        "frontend.hop_length": 4096,
+        "train.patch_length": 32,
+        "score.hop": 16,
+        "level.kernel": (5, 1),
+    },
+    # Objective and flow
+    "conditional steps": {"level.conditional": True},
+    "contrast": CONTRAST,
+    "contrast, 128 mel bands": CONTRAST | MEL,
+    "width 16": {"level.width": 16},
     "width 256": {"level.width": 256},
-    "kernel 1": {"level.kernel": (1, 1)},
-    "kernel 9": {"level.kernel": (9, 1)},
-    "4 steps of flow": {"level.steps": 4},
+    "2 steps of flow": {"level.steps": 2},
+    "8 steps of flow": {"level.steps": 8},
     # Training
     "noise 0.01": {"train.noise": 0.01},
     "noise 0.1": {"train.noise": 0.1},
     "noise 0.3": {"train.noise": 0.3},
-    "400 updates": {"train.steps": 400},
-    "batch of 16": {"train.batch_size": 16, "train.steps": 400},
+    "800 updates": {"train.steps": 800},
+    "batch of 128": {"train.batch_size": 128},
     "weight decay 1": {"train.weight_decay": 1.0},
     # Bad ones, which a proxy must find out
-    "20 updates": {"train.steps": 20, "train.warmup_steps": 10, "train.eval_every": 20},
     "noise 2": {"train.noise": 2.0},
-    "8 mel bands": {"frontend.n_bands": 8},
+    "6 bands": {"frontend.n_bands": 6},
+    "the maximum over time": {"frontend.pooling.decay": 0.01},
 }
 
 

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Int
 
 from flowasd.scoring.rules import FRAME_STATISTICS
 
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 # Rule name -> one score per test clip; the larger, the more anomalous.
 Scores: TypeAlias = Mapping[str, Float[np.ndarray, " clip"]]
 
@@ -49,3 +50,8 @@ def pooled(clips: Clips) -> Float[np.ndarray, "clip feature"]:
     """Mean, standard deviation and maximum over time of every mel bin."""
     rows = [np.concatenate([c.mean(0), c.std(0), c.max(0)]) for c in clips.log_mels]
     return np.stack(rows)
+
+
+def quantiles(clips: Clips) -> Float[np.ndarray, "clip feature"]:
+    """Quantiles over time of every mel bin."""
+    return np.stack([np.quantile(c, QUANTILES, axis=0).ravel() for c in clips.log_mels])

@@ -5,8 +5,7 @@ from jaxtyping import Float
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.preprocessing import StandardScaler
 
-from experiments.baselines.clips import Clips
-from flowasd.scoring.rules import spectrum_features
+from experiments.baselines.clips import Clips, quantiles
 
 
 def scores(train: Clips, test: Clips, *, seed: int) -> dict[str, Float[np.ndarray, " clip"]]:
@@ -16,8 +15,8 @@ def scores(train: Clips, test: Clips, *, seed: int) -> dict[str, Float[np.ndarra
     Wolf (2004) have it. It takes two IDs at least.
     """
     del seed  # nothing is drawn
-    scaler = StandardScaler().fit(spectrum_features(train.log_mels))
-    seen, new = (scaler.transform(spectrum_features(clips.log_mels)) for clips in (train, test))
+    scaler = StandardScaler().fit(quantiles(train))
+    seen, new = (scaler.transform(quantiles(clips)) for clips in (train, test))
     n_machines = len(set(train.machine.tolist()))
     model = LinearDiscriminantAnalysis(
         solver="lsqr", shrinkage="auto", priors=np.full(n_machines, 1 / n_machines)

@@ -25,3 +25,4 @@ METHODS: Mapping[str, Callable[..., Scores]] = {
     "maf": maf.scores,
     "id_cnn": id_cnn.scores,
 }
+SEVERAL_IDS = ("discriminant", "id_cnn")  # those that set machine IDs against each other

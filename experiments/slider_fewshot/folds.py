@@ -7,7 +7,12 @@ FOLDS = 5
 MOVED = 5000  # added to a moved clip's number, so that no two names in train/ meet
 
 
-def lay_out_fold(data: Path, fold: int, root: Path) -> Path:
+def machine_ids(data: Path) -> list[str]:
+    """The machine IDs of the training clips."""
+    return sorted({_machine_id(clip) for clip in data.glob("train/normal_*")})
+
+
+def lay_out_fold(data: Path, fold: int, root: Path, machine_id: str | None = None) -> Path:
     """Lays one fold out below `root`; links that are there to other clips go.
 
     Of each machine ID's normal test clips, in name order, every fifth is tested and the others
@@ -17,25 +22,34 @@ def lay_out_fold(data: Path, fold: int, root: Path) -> Path:
         data: The machine type's folder of the development set, with `train/` and `test/`.
         fold: Which of the five.
         root: Folder that takes `fold<N>/slider/{train,test}`.
+        machine_id: The only ID whose clips are laid out; without it, all are.
 
     Returns:
         The fold's folder.
     """
-    out = root / f"fold{fold}"
+    out = root / (f"fold{fold}" if machine_id is None else f"fold{fold}_{machine_id}")
     train, test = out / "slider" / "train", out / "slider" / "test"
     clips = {train / clip.name: clip for clip in data.glob("train/normal_*")}
     clips |= {test / clip.name: clip for clip in data.glob("test/anomaly_*")}
     seen: dict[str, int] = {}
     for clip in sorted(data.glob("test/normal_*")):
-        _, _, id_number, number = clip.stem.split("_")
-        machine = f"id_{id_number}"
+        machine, number = _machine_id(clip), clip.stem.split("_")[3]
         position = seen[machine] = seen.get(machine, -1) + 1
         if position % FOLDS == fold:
             clips[test / clip.name] = clip
         else:
             clips[train / f"normal_{machine}_{int(number) + MOVED:08d}{clip.suffix}"] = clip
-    _link((train, test), {(link, clip.resolve()) for link, clip in clips.items()})
+    wanted = {
+        (link, clip.resolve())
+        for link, clip in clips.items()
+        if machine_id in (None, _machine_id(clip))
+    }
+    _link((train, test), wanted)
     return out
+
+
+def _machine_id(clip: Path) -> str:
+    return f"id_{clip.stem.split('_')[2]}"
 
 
 def _link(folders: Sequence[Path], links: set[tuple[Path, Path]]) -> None:

@@ -27,6 +27,8 @@ def mean_roc(runs: Sequence[Sequence[Row]], rule: str, machine_id: str) -> Float
     curves = []
     for rows in runs:
         own = [row for row in rows if row["machine_id"] == machine_id]
+        if not own:
+            continue  # a run of another ID alone
         labels, scores = [int(row["label"]) for row in own], [float(row[rule]) for row in own]
         fpr, tpr, _ = roc_curve(labels, scores)
         curves.append(np.interp(FPR, fpr, tpr))
@@ -36,7 +38,7 @@ def mean_roc(runs: Sequence[Sequence[Row]], rule: str, machine_id: str) -> Float
 def draw_rocs(path: Path, runs: Mapping[str, Sequence[Path]], rules: Mapping[str, str]) -> None:
     """One panel a machine ID, one curve a method, by the rule that is named for it."""
     scores = {name: [scores_of(run) for run in folders] for name, folders in runs.items()}
-    ids = sorted({row["machine_id"] for rows in scores.values() for row in rows[0]})
+    ids = sorted({row["machine_id"] for runs in scores.values() for rows in runs for row in rows})
     figure = Figure(figsize=(11, 3.2), layout="constrained")
     for axes, machine_id in zip(figure.subplots(1, len(ids), squeeze=False)[0], ids, strict=True):
         for name, own in scores.items():

@@ -1,11 +1,13 @@
 """Tables of many runs: means over folds, then mean and spread over seeds."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from experiments.slider_fewshot.bootstrap import interval
+from experiments.slider_fewshot.pictures import Row
 from flowasd.files import write_csv
 
 
@@ -50,15 +52,35 @@ def cell(figures: Sequence[Figure]) -> str:
     return f"{spread(figures, 'auc')} / {spread(figures, 'pauc')}" if figures else "–"
 
 
-def by_machine(figures: Sequence[Figure]) -> str:
-    """Markdown: a row a config and rule, a column a machine ID; each `AUC / pAUC`."""
+def average_of_ids(figures: Sequence[Figure]) -> list[Figure]:
+    """The averages over machine IDs, where each ID has runs of its own."""
+    ids: dict[tuple, list[Figure]] = {}
+    for figure in figures:
+        ids.setdefault(figure[:4], []).append(figure)
+    return [
+        own[0]._replace(
+            machine_id="Average",
+            auc=float(np.mean([f.auc for f in own])),
+            pauc=float(np.mean([f.pauc for f in own])),
+        )
+        for own in ids.values()
+    ]
+
+
+def by_machine(figures: Sequence[Figure], runs: Mapping[str, Sequence[Sequence[Row]]]) -> str:
+    """Markdown: a row a config and rule, a column a machine ID; each `AUC / pAUC`.
+
+    Args:
+        figures: All figures.
+        runs: The scores of every run of a config, for the interval of the average.
+    """
     ids = list(dict.fromkeys(f.machine_id for f in figures))
     rows = dict.fromkeys((f.config, f.rule) for f in figures)
-    lines = [_row(["config", "rule", *ids]), _row(["---"] * (2 + len(ids)))]
+    lines = [_row(["config", "rule", *ids, "95 % interval"]), _row(["---"] * (3 + len(ids)))]
     for config, rule in rows:
         own = [f for f in figures if (f.config, f.rule) == (config, rule)]
         cells = [cell([f for f in own if f.machine_id == machine_id]) for machine_id in ids]
-        lines.append(_row([config, rule, *cells]))
+        lines.append(_row([config, rule, *cells, interval(runs[config], rule)]))
     return "\n".join(lines)
 
 

@@ -30,7 +30,7 @@ def race_tasks(data: str) -> Tasks:
     fold, config = open_fold(data), shape_config("image")
     flow = make_flow(config, len(fold.source.machine_ids))
     optimizer = torch.optim.Adam(flow.parameters(), config.train.learning_rate, fused=True)
-    source = fold.data.train.sized(config.train.batch_size)
+    source = fold.data.train
     dimensions = config.train.patch_length * config.frontend.n_bands
     steps = itertools.count()
 

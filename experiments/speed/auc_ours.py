@@ -1,7 +1,7 @@
 """Our side of the race to an AUC, and the data that both sides share."""
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from flax import nnx
@@ -16,9 +16,10 @@ from flowasd.features.frontend import fit_standardisation, standardise
 from flowasd.scoring.frame_nll import frame_nll
 from flowasd.scoring.rules import FRAME_STATISTICS
 from flowasd.training.bank import make_bank
+from flowasd.training.gaussian import Gaussian
 from flowasd.training.parallel import data_mesh
 from flowasd.training.step import initial_state
-from flowasd.training.train import Data, run_steps
+from flowasd.training.train import Data, run_steps, starting_gaussian
 
 
 class Fold(NamedTuple):
@@ -28,12 +29,14 @@ class Fold(NamedTuple):
         config: The default config.
         source: The clips.
         data: Clips of `train` and `validation`.
+        start: The Gaussian that the flow starts as.
         test: Standardised log-mels of the test clips.
     """
 
     config: RunConfig
     source: Source
     data: Data
+    start: Gaussian
     test: list[Float[np.ndarray, "_ mel"]]
 
     def auc(self, nlls: Sequence[Float[np.ndarray, " _"]], *rules: str) -> float:
@@ -65,23 +68,25 @@ def open_fold(data: str) -> Fold:
         for split in ("train", "validation")
     )
     test = [standardise(clip, statistics) for clip in features["test"].clips()]
-    return Fold(config, source, Data(train, validation), test)
+    start = starting_gaussian(features["train"], source.machine_index("train"), statistics)
+    return Fold(config, source, Data(train, validation), start, test)
 
 
 def race_tasks(data: str) -> Tasks:
     """`train`: on to the next validation; `auc`: the AUC then; `ended`: whether it was the last."""
     fold = open_fold(data)
     config, machines = fold.config, fold.source.machine_index("test")
-    now = {}
+    now: dict[str, Any] = {"ended": False}
 
     def validated() -> Iterator[None]:
-        mesh, ids = data_mesh(), fold.source.machine_ids
-        graph, state = initial_state(config, fold.data.train, len(ids), mesh)
+        mesh = data_mesh()
+        graph, state = initial_state(config, fold.start, mesh)
         for reached, row in run_steps(config.train, graph, state, fold.data, mesh):
             if "validation_nll" in row:
                 now["flow"] = nnx.merge(graph, reached.params, reached.constants)
-                now["step"] = row["step"]
+                now["ended"] = row["step"] == config.train.steps
                 yield
+        now["ended"] = True
 
     updates = validated()
 
@@ -96,7 +101,7 @@ def race_tasks(data: str) -> Tasks:
         return fold.auc([nll[:, m] for nll, m in zip(nlls, machines, strict=True)], "std")
 
     return {
-        "train": lambda: next(updates),
+        "train": lambda: next(updates, None),
         "auc": auc,
-        "ended": lambda: now["step"] == config.train.steps,
+        "ended": lambda: now["ended"],
     }

@@ -14,6 +14,7 @@ from flowasd.config import RunConfig
 from flowasd.flow.glow import Glow
 from flowasd.scoring.frame_nll import patch_nll
 from flowasd.training.bank import Bank
+from flowasd.training.gaussian import Gaussian
 from flowasd.training.parallel import data_mesh, replicate, split_rows
 from flowasd.training.step import TrainState, initial_state
 from flowasd.training.train import Data, run_steps
@@ -31,7 +32,7 @@ def flow_tasks(shape: str, gemm: int) -> Tasks:
     """
     config = shape_config(shape)
     bank = noise_bank(config, CLIPS, FRAMES)
-    graph, state = initial_state(config, bank, 1, data_mesh())
+    graph, state = initial_state(config, noise_start(config), data_mesh())
     flow_state = nnx.split(nnx.merge(graph, state.params, state.constants))[1]
     flow_state = jax.tree.map(jnp.copy, flow_state)  # training uses the memory of its own again
     n_parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
@@ -70,11 +71,18 @@ def noise_bank(config: RunConfig, clips: int, frames: int) -> Bank:
     )
 
 
+def noise_start(config: RunConfig) -> Gaussian:
+    """The Gaussian that such noise has."""
+    n_bands = config.frontend.n_bands
+    return Gaussian(np.zeros((1, n_bands)), np.eye(n_bands), "known")
+
+
 def train_task(
     config: RunConfig, bank: Bank, graph: nnx.GraphDef[Glow], state: TrainState
 ) -> Callable[[], float]:
     """A task: the next dispatch of the training loop, which never comes to a validation."""
     steps = DISPATCHES * config.train.log_every
     settings = replace(config.train, steps=steps, eval_every=steps)
-    updates = run_steps(settings, graph, state, Data(bank, bank), data_mesh())
+    validated = [0.0]  # so that the first dispatch comes at once
+    updates = run_steps(settings, graph, state, Data(bank, bank), data_mesh(), validated)
     return lambda: next(updates)[1]["train_loss"]

@@ -5,7 +5,7 @@ All is simulated noise; there is one machine ID.
 
 import numpy as np
 
-from experiments.speed.flow_ours import noise_bank, train_task
+from experiments.speed.flow_ours import noise_bank, noise_start, train_task
 from experiments.speed.shapes import shape_config
 from experiments.speed.side import Tasks
 from flowasd.detector import CLIPS_AT_ONCE
@@ -21,7 +21,7 @@ def train_tasks(batch: int, clips: int, steps: int) -> Tasks:
     """`train`: one dispatch of so many training steps, by this batch on a bank of so many clips."""
     config = shape_config("mel", {"train.batch_size": batch, "train.log_every": steps})
     bank = noise_bank(config, clips, FRAMES)
-    graph, state = initial_state(config, bank, 1, data_mesh())
+    graph, state = initial_state(config, noise_start(config), data_mesh())
     return {"train": train_task(config, bank, graph, state)}
 
 

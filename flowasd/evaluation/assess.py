@@ -27,8 +27,7 @@ from flowasd.features.cache import compute_bands, source_features
 from flowasd.files import write_csv
 from flowasd.run.records import damaged
 from flowasd.run.splits import open_recorded, refuse_seen
-from flowasd.scoring.rules import RULES
-from flowasd.scoring.tied_gaussian import PerClip
+from flowasd.scoring.rules import RULES, PerClip
 
 SEVERITIES = (0.2, 0.6, 1.0)
 BLEND = "blend"  # the stand-in with a share of another ID's clip, louder or softer

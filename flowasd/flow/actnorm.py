@@ -1,4 +1,4 @@
-"""Activation normalisation: an affine map per channel that starts from the data's statistics."""
+"""Activation normalisation: an affine map per channel."""
 
 import jax.numpy as jnp
 from flax import nnx
@@ -6,23 +6,16 @@ from jaxtyping import Array, Float
 
 from flowasd.flow.bijection import Bijection, LevelConfig, Site
 
-VARIANCE_FLOOR = 1e-4  # a channel that never moves (a silent band) must not be blown up
-
 
 class ActNorm(Bijection):
-    """`y = (x + shift) * exp(log_scale)` per channel (Glow, section 3.1)."""
+    """`y = (x + shift) * exp(log_scale)` per channel (Glow, section 3.1).
+
+    It starts as the identity, since what reaches a fresh flow's steps is white already.
+    """
 
     def __init__(self, site: Site, level: LevelConfig, rngs: nnx.Rngs):
         self.shift = nnx.Param(jnp.zeros(site.channels))
         self.log_scale = nnx.Param(jnp.zeros(site.channels))
-
-    def initialise(
-        self, x: Float[Array, "batch time band channel"], condition: Float[Array, "batch embed"]
-    ) -> None:
-        """Sets the parameters so that `x` leaves with mean 0 and variance 1 in every channel."""
-        axes = (0, 1, 2)
-        self.shift[...] = -x.mean(axes)
-        self.log_scale[...] = -0.5 * jnp.log(jnp.maximum(x.var(axes), VARIANCE_FLOOR))
 
     def forward(
         self, x: Float[Array, "batch time band channel"], condition: Float[Array, "batch embed"]

@@ -76,11 +76,6 @@ class Bijection(nnx.Module, ABC):
     ) -> Float[Array, "batch time_out band_out channel_out"]:
         """Returns the `x` that `forward` maps to `y`."""
 
-    def initialise(
-        self, x: Float[Array, "batch time band channel"], condition: Float[Array, "batch embed"]
-    ) -> None:
-        """Sets parameters that start from data; by default there are none."""
-
     @classmethod
     def flops(cls, site: Site, level: LevelConfig) -> int:
         """Returns the operations of its matrix products for one position; by default none.

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from flowasd.flow.base import ConditionalGaussian
 from flowasd.flow.bijection import LevelConfig, Site
 from flowasd.flow.level import Level
+from flowasd.flow.whitening import Whitening
 from flowasd.settings import key
 
 DTYPES = ("float32", "bfloat16")
@@ -36,8 +37,10 @@ class ModelConfig:
 class Glow(nnx.Module):
     """A multi-scale conditional Glow over patches of spectrogram bands `(batch, time, band, 1)`.
 
+    A linear map of the bands comes first: with it the flow starts as a Gaussian, see `start_at`.
     Every level but the last hands half of its channels to its base density and passes the other
-    half on. The condition is a machine's index, through a learned embedding.
+    half on. The condition is a machine's index: each base density has a mean and a scale for it,
+    and the levels that are conditional see a learned embedding of it.
 
     Args:
         config: The levels, from the input inwards, and the size of the embedding.
@@ -54,13 +57,14 @@ class Glow(nnx.Module):
         self.embedding = nnx.Embed(n_machines, config.embed, rngs=rngs)
         self.frames_per_latent = 1
         site = Site(n_bands, 1, config.embed, config.dtype)
+        self.whitening = Whitening(site, LevelConfig(), rngs)
         built, bases = [], []
         for spec in config.levels:
             built.append(Level(site, spec, rngs))
             site = built[-1].out
             self.frames_per_latent *= spec.squeeze[0]
             passed_on = site.channels // 2 if len(built) < len(config.levels) else 0
-            bases.append(ConditionalGaussian(site.band, site.channels - passed_on, config.embed))
+            bases.append(ConditionalGaussian(site.band, site.channels - passed_on, n_machines))
             site = site._replace(channels=passed_on)
         self.levels = nnx.List(built)
         self.bases = nnx.List(bases)
@@ -79,13 +83,14 @@ class Glow(nnx.Module):
             covers several frames, its log-density is shared equally among them.
         """
         condition = self.embedding(machine)
-        latents, log_prob = [], jnp.zeros(x.shape[:2], x.dtype)
+        latents = []
+        x, log_prob = self.whitening.forward(x, condition)
         for i, (level, base) in enumerate(zip(self.levels, self.bases, strict=True)):
             x, nats = level.forward(x, condition)
             z = x
             if i + 1 < len(self.levels):
                 x, z = jnp.split(x, [x.shape[-1] // 2], axis=-1)
-            nats = nats + base.log_prob(z, condition)
+            nats = nats + base.log_prob(z, machine)
             frames = log_prob.shape[1] // nats.shape[1]
             log_prob = log_prob + jnp.repeat(nats / frames, frames, axis=1)
             latents.append(z)
@@ -101,18 +106,17 @@ class Glow(nnx.Module):
             x = level.inverse(z if x is None else jnp.concatenate([x, z], -1), condition)
         if x is None:
             raise ValueError("a flow without levels has no inverse")
-        return x
+        return self.whitening.inverse(x, condition)
 
     def sample(
         self, key: PRNGKeyArray, machine: Int[Array, " batch"], time: int
     ) -> Float[Array, "batch time band 1"]:
         """Draws a patch of `time` frames for every machine index."""
-        condition = self.embedding(machine)
         keys = jax.random.split(key, len(self.bases))
         latents = []
         for key, level, base in zip(keys, self.levels, self.bases, strict=True):
             time = time // level.squeeze.time
-            latents.append(base.sample(key, time, condition))
+            latents.append(base.sample(key, time, machine))
         return self.inverse(latents, machine)
 
     def log_prob_frames(
@@ -143,24 +147,35 @@ class Glow(nnx.Module):
         Only matrix products count, with two operations for each multiply and add. What is done once
         for a batch, such as the product of the invertible linear's factors, does not count.
         """
-        total = 0
+        n_bands = len(self.whitening.mean)
+        total = time * 2 * n_bands**2
         for level in self.levels:
             time //= level.squeeze.time
             total += time * level.flops_per_frame()
         return total
 
-    def initialise(
-        self, x: Float[Array, "batch time band 1"], machine: Int[Array, " batch"]
+    def start_at(
+        self, mean: Float[Array, "machine band"], precision_factor: Float[Array, "band band"]
     ) -> None:
-        """Data-dependent initialisation of every actnorm, over one batch (Glow, section 3.1)."""
-        condition = self.embedding(machine)
-        for i, level in enumerate(self.levels):
-            level.initialise(x, condition)
-            x = level.forward(x, condition)[0]
-            if i + 1 < len(self.levels):
-                x = jnp.split(x, [x.shape[-1] // 2], axis=-1)[0]
+        """Makes a fresh flow the density of independent Gaussian frames, one Gaussian for each ID.
+
+        The first linear map whitens. The couplings of a fresh flow are the identity and its other
+        maps are rotations, so a Gaussian stays one. The base densities take the means' latents.
+
+        Args:
+            mean: Mean of every ID.
+            precision_factor: The upper triangular `U` with `U^T U` the inverse of the covariance,
+                which all IDs share.
+        """
+        self.whitening.set(mean.mean(0), precision_factor)
+        x = jnp.repeat(mean[:, None, :, None], self.frames_per_latent, axis=1)
+        latents, _ = self.forward(x, jnp.arange(len(mean)))
+        for base, z in zip(self.bases, latents, strict=True):
+            base.mean[...] = z[:, 0]  # the same at every time
 
 
-def make_glow(config: ModelConfig, *, n_bands: int, n_machines: int, seed: int) -> Glow:
+def make_glow(
+    config: ModelConfig, *, n_bands: int, n_machines: int, seed: int | PRNGKeyArray
+) -> Glow:
     """Builds the flow that the `model` part of a run's config describes."""
     return Glow(config, n_bands=n_bands, n_machines=n_machines, rngs=nnx.Rngs(seed))

@@ -47,14 +47,6 @@ class Step(Bijection):
             y = bijection.inverse(y, condition)
         return y
 
-    def initialise(
-        self, x: Float[Array, "batch time band channel"], condition: Float[Array, "batch embed"]
-    ) -> None:
-        """Initialises every bijection from the data that reaches it."""
-        for bijection in self.bijections:
-            bijection.initialise(x, condition)
-            x, _ = bijection.forward(x, condition)
-
 
 class Level(Bijection):
     """A squeeze, then `level.steps` steps whose parameters are stacked and scanned over.
@@ -104,21 +96,6 @@ class Level(Bijection):
         start = self.squeeze.forward(x, condition)
         carry, _ = jax.lax.scan(body, start, stacked, unroll=not self.config.remat)
         return carry
-
-    def initialise(
-        self, x: Float[Array, "batch time band channel"], condition: Float[Array, "batch embed"]
-    ) -> None:
-        """Initialises every step from the data that reaches it."""
-        graph, stacked = nnx.split(self.steps)
-        condition = self.seen(condition)
-
-        def body(y, state):
-            step = nnx.merge(graph, state)
-            step.initialise(y, condition)
-            return step.forward(y, condition)[0], nnx.state(step)
-
-        _, initialised = jax.lax.scan(body, self.squeeze.forward(x, condition)[0], stacked)
-        nnx.update(self.steps, initialised)
 
     def inverse(
         self, y: Float[Array, "batch time band channel"], condition: Float[Array, "batch embed"]

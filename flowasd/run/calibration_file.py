@@ -13,7 +13,6 @@ from flowasd.files import write_bytes
 from flowasd.run.records import FORMAT, check_format, damaged
 from flowasd.run.workdir import trained_keys
 from flowasd.scoring.rules import Normality
-from flowasd.scoring.tied_gaussian import TiedGaussian
 
 NAME = "calibration.npz"  # in the workdir
 REPEAT = "repeat the training command, which writes it again"
@@ -33,9 +32,6 @@ def calibration_key(config: RunConfig, step: int) -> str:
 def save_calibration(workdir: Path, normality: Normality, key: str) -> None:
     """Writes the arrays as one compressed npz file."""
     arrays = normality._asdict() | {"format": FORMAT, "key": key}
-    for name in ("profile", "spectrum"):
-        density = arrays.pop(name)._asdict()
-        arrays |= {f"{name}.{field}": array for field, array in density.items()}
     file = io.BytesIO()
     np.savez_compressed(file, **arrays)
     write_bytes(workdir / NAME, file.getvalue())
@@ -52,10 +48,6 @@ def load_calibration(workdir: Path, key: str) -> Normality:
         with np.load(io.BytesIO(path.read_bytes())) as arrays:
             check_format(path, int(arrays["format"]) if "format" in arrays else 1, REPEAT)
             stored = str(arrays["key"])
-            profile, spectrum = (
-                TiedGaussian(*(arrays[f"{name}.{field}"] for field in TiedGaussian._fields))
-                for name in ("profile", "spectrum")
-            )
             rest = {name: arrays[name] for name in ("level", "location", "spread")}
             floor = float(arrays["floor"])
     except FileNotFoundError as error:
@@ -69,4 +61,4 @@ def load_calibration(workdir: Path, key: str) -> Normality:
             f"{path} was made for another step or with another --config.score.hop; "
             "repeat the training command with the settings that are wanted"
         )
-    return Normality(profile=profile, spectrum=spectrum, floor=floor, **rest)
+    return Normality(floor=floor, **rest)

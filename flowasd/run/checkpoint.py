@@ -20,7 +20,7 @@ from flowasd.run.workdir import REPEAT
 Tree = TypeVar("Tree")
 
 # What a card must hold.
-CARD = {"data": str, "config": dict, "machine_ids": list, "mean": list, "std": list}
+CARD = {"data": str, "config": dict, "machine_ids": list, "mean": list, "std": list, "start": str}
 REMEDY = (
     "remove the folder of the damaged step, and the same command goes on from the one before, "
     "if there is one"
@@ -76,7 +76,8 @@ class Checkpoints:
         Raises:
             UserError: If there is no step at all.
         """
-        step = self._manager.best_step() or self.latest
+        best = self._manager.best_step()
+        step = self.latest if best is None else best
         if step is None:
             raise UserError(f"{self._manager.directory}: no finished checkpoint; train first")
         return step

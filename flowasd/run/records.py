@@ -7,7 +7,7 @@ from typing import Any
 from flowasd.errors import UserError
 from flowasd.files import write_text
 
-FORMAT = 2  # of all files of a run; raise it when one of them changes
+FORMAT = 3  # of all files of a run; raise it when one of them changes
 
 
 def check_format(path: Path, found: Any, remedy: str) -> None:

@@ -5,40 +5,27 @@ then show how far from them the scores of clips lie that the flow has not seen.
 """
 
 import numpy as np
-from jaxtyping import Float
 
-from flowasd.features.frontend import STD_FLOOR
-from flowasd.scoring.rules import (
-    JOINED,
-    Clips,
-    Normality,
-    joined,
-    profile_features,
-    spectrum_features,
-)
-from flowasd.scoring.tied_gaussian import fit_tied_gaussian
+from flowasd.scoring.rules import JOINED, Clips, Normality, joined
 
-FOLDS = 5  # of the training clips; statistics describe the clips that they were fitted on too well
 FEW = 3  # training clips; fewer clips of an ID do not tell how far its scores scatter
-SPREAD_FLOOR = 1e-6  # of a score that never moves, such as `ratio` where there is one ID
+SPREAD_FLOOR = 1e-6  # of a score that never moves, such as `relative` where there is one ID
 
 
 def calibrate(train: Clips, held_out: Clips) -> Normality:
     """Fits the statistics that turn a clip into its scores by every rule.
 
-    Location and spread of an ID are those of its training clips, each scored by statistics that
-    were fitted on other clips. The flow has seen these clips. Held-out clips are too few to
-    describe each ID, so they correct location and spread of all IDs by one shift and one factor.
-    An ID with fewer than `FEW` training clips takes the mean spread of the other IDs and does not
-    contribute to the correction.
+    Location and spread of an ID are those of its training clips. The flow has seen these clips.
+    Held-out clips are too few to describe each ID, so they correct location and spread of all IDs
+    by one shift and one factor. An ID with fewer than `FEW` training clips takes the mean spread of
+    the other IDs and does not contribute to the correction.
 
     Args:
         train: Clips that the flow was trained on; every ID has at least one.
         held_out: Normal clips that it was not trained on.
     """
     normality = fit_normality(train)
-    seen = _cross_fitted(train, normality)
-    n_machines = len(normality.level)
+    seen, n_machines = joined(train, normality), len(normality.level)
     location = np.stack([seen[train.machine == m].mean(0) for m in range(n_machines)])
     spread = np.stack([seen[train.machine == m].std(0) for m in range(n_machines)])
     spread = np.maximum(spread, SPREAD_FLOOR)
@@ -52,7 +39,7 @@ def calibrate(train: Clips, held_out: Clips) -> Normality:
 
 
 def fit_normality(clips: Clips) -> Normality:
-    """Fits statistics of normal clips; location is 0 and spread 1 until `calibrate` sets them.
+    """Fits the levels of normal clips; location is 0 and spread 1 until `calibrate` sets them.
 
     Args:
         clips: Normal clips; every ID has at least one.
@@ -60,24 +47,6 @@ def fit_normality(clips: Clips) -> Normality:
     n_machines = clips.nlls[0].shape[1]
     mean_nll = np.array([nll.mean() for nll in clips.own_nlls()])
     level = np.array([mean_nll[clips.machine == m].mean() for m in range(n_machines)])
-    profile = fit_tied_gaussian(profile_features(clips), clips.machine, n_machines, SPREAD_FLOOR)
-    bands = spectrum_features(clips.log_mels)
-    spectrum = fit_tied_gaussian(bands, clips.machine, n_machines, STD_FLOOR)
     unset = np.zeros((n_machines, len(JOINED)))
     floor = 1 / (1 + len(clips.machine))
-    return Normality(level, profile, spectrum, unset, unset + 1, floor)
-
-
-def _cross_fitted(clips: Clips, normality: Normality) -> Float[np.ndarray, "clip joined"]:
-    """Scores of clips by statistics of other clips; an ID's only clip keeps those of all clips."""
-    scores = joined(clips, normality)
-    rank = np.zeros(len(clips.machine), int)
-    for m in np.unique(clips.machine):
-        rank[clips.machine == m] = np.arange((clips.machine == m).sum())
-    alone = np.bincount(clips.machine)[clips.machine] == 1
-    for fold in range(FOLDS):
-        left_out = (rank % FOLDS == fold) & ~alone
-        if left_out.any():
-            fitted = fit_normality(clips.where(~left_out))
-            scores[left_out] = joined(clips.where(left_out), fitted)
-    return scores
+    return Normality(level, unset, unset + 1, floor)

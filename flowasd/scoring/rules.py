@@ -11,15 +11,16 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float, Int
 from scipy.special import log_ndtr
 
 from flowasd.scoring.frame_nll import MachineNLL
-from flowasd.scoring.tied_gaussian import Machine, PerClip, PerMachine, TiedGaussian
 
 FrameNLL = Float[np.ndarray, " time"]
+PerMachine = Float[np.ndarray, "clip machine"]
+PerClip = Float[np.ndarray, " clip"]
+Machine = Int[np.ndarray, " clip"]
 
-QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 TAIL = 0.01  # weight of what orders clips beyond the lowest p-value; see `combined`
 
 
@@ -27,20 +28,12 @@ class Clips(NamedTuple):
     """Some clips as the rules see them.
 
     Attributes:
-        log_mels: Spectrogram bands of every clip in dB.
         nlls: NLL of every frame of every clip under every machine ID, in nats per dimension.
         machine: Machine index of every clip.
     """
 
-    log_mels: Sequence[Float[np.ndarray, "_ band"]]
     nlls: Sequence[MachineNLL]
     machine: Machine
-
-    def where(self, wanted: Bool[np.ndarray, " clip"]) -> "Clips":
-        """Returns the clips that are wanted."""
-        chosen = np.flatnonzero(wanted).tolist()
-        log_mels, nlls = ([values[i] for i in chosen] for values in (self.log_mels, self.nlls))
-        return Clips(log_mels, nlls, self.machine[chosen])
 
     def own_nlls(self) -> list[FrameNLL]:
         """Returns the NLL of every frame of every clip under the clip's own ID."""
@@ -56,16 +49,12 @@ class Normality(NamedTuple):
 
     Attributes:
         level: Mean frame NLL of every ID's clips.
-        profile: Density of the quantiles over time of a clip's frame NLL.
-        spectrum: Density of the quantiles over time of a clip's bands.
         location: Where unseen normal clips of every ID lie by each of the `JOINED` rules.
         spread: How far they scatter.
         floor: The lowest p-value that the number of normal clips supports.
     """
 
     level: Float[np.ndarray, " machine"]
-    profile: TiedGaussian
-    spectrum: TiedGaussian
     location: Float[np.ndarray, "machine joined"]
     spread: Float[np.ndarray, "machine joined"]
     floor: float
@@ -95,24 +84,21 @@ def typicality(clips: Clips, normality: Normality) -> PerClip:
     return np.array([abs(n - at).mean() for n, at in zip(clips.own_nlls(), level, strict=True)])
 
 
-def profile(clips: Clips, normality: Normality) -> PerClip:
-    """NLL of the quantiles over time of the frame NLL."""
-    return own(normality.profile.nll(profile_features(clips)), clips.machine)
-
-
 def ratio(clips: Clips, normality: Normality) -> PerClip:
     """Mean NLL under the clip's own ID, less that under the best other ID; 0 with one ID."""
     nll = clips.mean_nll()
     return own(nll, clips.machine) - best_other(nll, clips.machine)
 
 
-def spectrum(clips: Clips, normality: Normality) -> PerClip:
-    """NLL of the bands' quantiles, less its mean over all IDs; 0 with one ID.
+def relative(clips: Clips, normality: Normality) -> PerClip:
+    """Mean NLL under the clip's own ID, less the mean of that over all IDs; 0 with one ID.
 
-    It says how far the clip has moved from its own machine towards the other machines.
+    It says how far the clip has moved from its own machine towards the other machines. For a
+    flow at step 0 it is a linear discriminant (Hastie, Tibshirani & Friedman, "The Elements of
+    Statistical Learning", equation 4.9): the parts of the NLL that all IDs share cancel.
     """
-    features = spectrum_features(clips.log_mels)
-    return normality.spectrum.nll_above_mean(features, clips.machine)
+    nll = clips.mean_nll()
+    return own(nll, clips.machine) - nll.mean(1)
 
 
 def combined(clips: Clips, normality: Normality) -> PerClip:
@@ -141,13 +127,12 @@ FRAME_STATISTICS: dict[str, Callable[[FrameNLL], float]] = {
 RULES: dict[str, Rule] = {
     **{name: of_frames(statistic) for name, statistic in FRAME_STATISTICS.items()},
     "typicality": typicality,
-    "profile": profile,
     "ratio": ratio,
-    "spectrum": spectrum,
+    "relative": relative,
     "combined": combined,
 }
 # `combined` joins how likely the frames are and which machine the clip resembles.
-JOINED: tuple[Rule, ...] = (RULES["mean"], RULES["spectrum"])
+JOINED: tuple[Rule, ...] = (RULES["mean"], RULES["relative"])
 
 
 def joined(clips: Clips, normality: Normality) -> Float[np.ndarray, "clip joined"]:
@@ -157,21 +142,9 @@ def joined(clips: Clips, normality: Normality) -> Float[np.ndarray, "clip joined
 
 def clip_scores(clips: Clips, normality: Normality) -> dict[str, PerClip]:
     """Returns the scores of the clips by every rule."""
-    if not clips.log_mels:
+    if not clips.nlls:
         return {name: np.zeros(0) for name in RULES}
     return {name: rule(clips, normality) for name, rule in RULES.items()}
-
-
-def profile_features(clips: Clips) -> Float[np.ndarray, "clip quantile"]:
-    """Returns the quantiles over time of every clip's frame NLL under its own ID."""
-    return np.stack([np.quantile(nll, QUANTILES) for nll in clips.own_nlls()])
-
-
-def spectrum_features(
-    log_mels: Sequence[Float[np.ndarray, "_ band"]],
-) -> Float[np.ndarray, "clip feature"]:
-    """Returns the quantiles over time of every band of every clip, in dB."""
-    return np.stack([np.quantile(log_mel, QUANTILES, axis=0).ravel() for log_mel in log_mels])
 
 
 def own(values: PerMachine, machine: Machine) -> PerClip:

@@ -1,7 +1,7 @@
 """Batches of patches drawn from memory: the features of a split, placed on the devices."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -38,10 +38,6 @@ class BatchSource(Protocol):
 
     def draw(self, key: PRNGKeyArray) -> Batch:
         """Returns the batch of a key; the same key gives the same batch from either source."""
-        ...
-
-    def sized(self, batch_size: int) -> "BatchSource":
-        """Returns the same source with another size of the batch."""
         ...
 
     def feed(
@@ -94,10 +90,6 @@ class Bank:
         offset = (start[:, None] + jnp.arange(self.length)) % self.n_frames[clip][:, None]
         x = self.frames[self.first[clip][:, None] + offset]
         return Batch(x[..., None], self.machine[clip])
-
-    def sized(self, batch_size: int) -> "Bank":
-        """Returns the same bank with another size of the batch."""
-        return replace(self, batch_size=batch_size)
 
     def feed(
         self, keys: Key[Array, " step"], steps: int, mesh: Mesh

@@ -16,9 +16,8 @@ from flowasd.features.patches import covering_patches
 from flowasd.flow.glow import Glow, make_glow
 from flowasd.flow.objective import nll, objective
 from flowasd.training import parallel
-from flowasd.training.bank import Bank, Batch, BatchSource, Drawable
-
-INITIALISATION_PATCHES = 256
+from flowasd.training.bank import Bank, Batch
+from flowasd.training.gaussian import Gaussian
 
 
 class TrainState(NamedTuple):
@@ -59,23 +58,24 @@ def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
 
 
 def initial_state(
-    config: RunConfig, source: BatchSource, n_machines: int, mesh: Mesh
+    config: RunConfig, start: Gaussian, mesh: Mesh
 ) -> tuple[nnx.GraphDef[Glow], TrainState]:
-    """Builds the flow and the optimiser; what starts from data is initialised from one batch."""
+    """Builds the flow, which starts as a Gaussian, and the optimiser.
 
-    def build() -> Glow:
-        n_bands = config.frontend.n_bands
-        return make_glow(config.model, n_bands=n_bands, n_machines=n_machines, seed=config.seed)
+    Args:
+        config: The config of the run.
+        start: The Gaussian; it has a mean for every machine ID.
+        mesh: The devices, each of which gets the whole state.
+    """
 
-    def keys() -> tuple[PRNGKeyArray, ...]:
-        key = jax.random.key(config.seed)
-        return key, *step_keys(key, config.train.steps)
+    def build(seed: int | PRNGKeyArray) -> Glow:
+        n_bands, n_machines = config.frontend.n_bands, len(start.mean)
+        return make_glow(config.model, n_bands=n_bands, n_machines=n_machines, seed=seed)
 
     @jax.jit
-    def initialise(x: Array, machine: Array) -> TrainState:
-        key, _, noise_key = keys()
-        flow = build()
-        flow.initialise(with_noise(x, noise_key, config.train.noise), machine)
+    def initialise(key: PRNGKeyArray, mean: Array, precision_factor: Array) -> TrainState:
+        flow = build(key)
+        flow.start_at(mean, precision_factor)
         _, params, constants = nnx.split(flow, nnx.Param, ...)
         params, constants = nnx.as_pure(params), nnx.as_pure(constants)
         opt_state = make_optimizer(config.train).init(params)
@@ -83,21 +83,11 @@ def initial_state(
 
     # On one device, because XLA's LAPACK calls wait for each other for ever on several simulated
     # devices.
-    drawn = draw_whole(source, keys()[1], mesh)
-    state = initialise(*(whole.addressable_data(0) for whole in drawn))
-    return nnx.graphdef(nnx.eval_shape(build)), parallel.replicate(mesh, state)
-
-
-def draw_whole(source: BatchSource, key: PRNGKeyArray, mesh: Mesh) -> Batch:
-    """Draws the batch of the initialisation, of which every device gets all patches."""
-    size = -(-INITIALISATION_PATCHES // mesh.size) * mesh.size
-    drawable, by = next(source.sized(size).feed(key[None], 1, mesh))
-
-    @partial(jax.jit, out_shardings=parallel.replicated(mesh))
-    def draw(drawable: Drawable, by: PyTree) -> Batch:
-        return drawable.draw(jax.tree.map(lambda of_steps: of_steps[0], by))
-
-    return draw(drawable, by)
+    density = (jnp.asarray(a, jnp.float32) for a in (start.mean, start.precision_factor))
+    state = initialise(jax.random.key(config.seed), *density)
+    return nnx.graphdef(nnx.eval_shape(partial(build, config.seed))), parallel.replicate(
+        mesh, state
+    )
 
 
 def step_keys(key: PRNGKeyArray, step: int | Int[Array, ""]) -> Key[Array, "2"]:

@@ -1,7 +1,7 @@
 """Batches of patches read from disk ahead of their use, for features that exceed memory."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
@@ -63,10 +63,6 @@ class Stream:
         n_frames = jnp.asarray(self.features.n_frames)
         clip, start = map(np.asarray, draw_places(n_frames, key, self.batch_size, self.length))
         return Batch(*map(jnp.asarray, self.read(clip, start)))
-
-    def sized(self, batch_size: int) -> "Stream":
-        """Returns the same stream with another size of the batch."""
-        return replace(self, batch_size=batch_size)
 
     def feed(
         self, keys: Key[Array, " step"], steps: int, mesh: Mesh

@@ -1,7 +1,7 @@
 """Training of a run: the loop that updates, validates, logs and keeps checkpoints."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import asdict
 from functools import partial
@@ -13,21 +13,22 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax.sharding import Mesh
-from jaxtyping import Array, Key, PyTree
+from jaxtyping import Array, Int, Key, PyTree
 from tqdm import tqdm
 
 from flowasd.config import RunConfig, TrainConfig
 from flowasd.data.source import Source, open_source
 from flowasd.errors import UserError
 from flowasd.features.cache import Features, source_features
-from flowasd.features.frontend import fit_standardisation
+from flowasd.features.frontend import STD_FLOOR, Standardisation, fit_standardisation, standardise
 from flowasd.flow.glow import Glow
 from flowasd.run.checkpoint import Checkpoints
-from flowasd.run.metric_log import MetricLog, Row
+from flowasd.run.metric_log import MetricLog, Row, read_metrics
 from flowasd.run.splits import check_shared, record_splits
 from flowasd.run.workdir import open_workdir, record_config
 from flowasd.training import parallel
 from flowasd.training.bank import Bank, BatchSource, Drawable, make_bank
+from flowasd.training.gaussian import Gaussian, fit_gaussian
 from flowasd.training.step import (
     TrainState,
     initial_state,
@@ -67,18 +68,40 @@ def patch_keys(state: TrainState, steps: int) -> Key[Array, " step"]:
     return jax.vmap(partial(step_keys, key))(jnp.arange(int(state.step), steps))[:, 0]
 
 
+def has_turned(validated: Sequence[float], patience: int) -> bool:
+    """Whether the last `patience` validations brought no lower NLL than those before them."""
+    return len(validated) > patience and min(validated[-patience:]) >= min(validated[:-patience])
+
+
 def run_steps(
-    config: TrainConfig, graph: nnx.GraphDef[Glow], state: TrainState, data: Data, mesh: Mesh
+    config: TrainConfig,
+    graph: nnx.GraphDef[Glow],
+    state: TrainState,
+    data: Data,
+    mesh: Mesh,
+    validated: Sequence[float] = (),
 ) -> Iterator[tuple[TrainState, Row]]:
-    """Trains on to the last step, `log_every` steps a dispatch.
+    """Trains until the held-out NLL has turned or the last step is done.
+
+    The NLL is validated before the first update, every `eval_every` steps, and after the last.
+    `log_every` steps are one dispatch.
+
+    Args:
+        config: The `train` part of the run's config.
+        graph: Structure of the flow.
+        state: The state that training goes on from.
+        data: What is trained and validated on.
+        mesh: The devices.
+        validated: The NLL of every validation up to this state.
 
     Yields:
         The state (valid until the next one is asked for, since its memory is used again) and its
-        metrics; these have a `validation_nll` every `eval_every` steps and after the last.
+        metrics, among them `validation_nll` where it was validated.
 
     Raises:
         UserError: If the loss is no longer finite.
     """
+    nlls = list(validated)
     step = partial(train_step, graph=graph, config=config, mesh=mesh)
     everywhere = parallel.replicated(mesh)
 
@@ -91,15 +114,21 @@ def run_steps(
 
     validate = jax.jit(partial(mean_nll, graph=graph, mesh=mesh), out_shardings=everywhere)
     patches = validation_patches(data.validation, mesh)
+    if not nlls:
+        nlls.append(float(validate(state, data.validation, patches)))
+        yield state, {"step": int(state.step), "validation_nll": nlls[-1]}
     feed = data.train.feed(patch_keys(state, config.steps), config.log_every, mesh)
     first, hidden = int(state.step), None if parallel.is_first() else True
     with tqdm(total=config.steps, initial=first, unit="step", desc="train", disable=hidden) as bar:
         for done, (drawable, by) in enumerate(feed, 1):
+            if has_turned(nlls, config.patience):
+                break
             state, means = dispatch(state, drawable, by)
             reached = first + done * config.log_every
             row: Row = {"step": reached} | {key: float(mean) for key, mean in means.items()}
             if reached % config.eval_every == 0 or reached == config.steps:
                 row["validation_nll"] = float(validate(state, data.validation, patches))
+                nlls.append(row["validation_nll"])
                 bar.set_postfix(validation_nll=f"{row['validation_nll']:.4f}", refresh=False)
             if not all(map(math.isfinite, row.values())):
                 raise UserError(
@@ -110,7 +139,9 @@ def run_steps(
             bar.update(config.log_every)
 
 
-def fit(config: RunConfig, workdir: Path, data: Data, card: dict[str, Any], mesh: Mesh) -> None:
+def fit(
+    config: RunConfig, workdir: Path, start: Gaussian, data: Data, card: dict[str, Any], mesh: Mesh
+) -> None:
     """Trains to the end, from the last checkpoint in `workdir` if there is one.
 
     Every validation is followed by a checkpoint, so that a run that is cut off and started again
@@ -119,16 +150,19 @@ def fit(config: RunConfig, workdir: Path, data: Data, card: dict[str, Any], mesh
     Args:
         config: The config of the run.
         workdir: Folder that takes checkpoints and metrics.
+        start: The Gaussian that the flow starts as.
         data: Clips to train and to validate on.
         card: What a checkpoint says of itself.
         mesh: The devices.
     """
-    graph, state = initial_state(config, data.train, len(card["machine_ids"]), mesh)
+    graph, state = initial_state(config, start, mesh)
     with closing(Checkpoints(workdir, create=True)) as checkpoints:
         state = restore_state(checkpoints, state)
-        first = parallel.is_first()
-        with closing(MetricLog(workdir, int(state.step))) if first else nullcontext() as log:
-            for reached, row in run_steps(config.train, graph, state, data, mesh):
+        step, first = int(state.step), parallel.is_first()
+        rows = [] if checkpoints.latest is None else read_metrics(workdir)
+        nlls = [r["validation_nll"] for r in rows if "validation_nll" in r and r["step"] <= step]
+        with closing(MetricLog(workdir, step)) if first else nullcontext() as log:
+            for reached, row in run_steps(config.train, graph, state, data, mesh, nlls):
                 if log:
                     log.write(row)
                 if "validation_nll" in row:
@@ -181,6 +215,14 @@ def open_run(config: RunConfig, workdir: Path) -> tuple[Source, dict[str, Featur
     return source, features
 
 
+def starting_gaussian(
+    features: Features, machine: Int[np.ndarray, " clip"], statistics: Standardisation
+) -> Gaussian:
+    """Fits the Gaussian that a flow starts as; within the IDs no band moves less than 0.1 dB."""
+    clips = (standardise(clip, statistics) for clip in features.clips())
+    return fit_gaussian(clips, features.n_frames, machine, (STD_FLOOR / statistics.std) ** 2)
+
+
 def train_together(
     config: RunConfig, workdir: Path, source: Source, features: dict[str, Features]
 ) -> None:
@@ -195,11 +237,13 @@ def train_together(
     in_memory = features["train"].nbytes <= config.data.bank_gb * 1e9
     train_source = make_bank(*known, mesh, **size) if in_memory else Stream(*known, **size)
     data = Data(train_source, make_bank(*held_out, mesh, **size))
+    start = starting_gaussian(*known)
     card = {
         "data": source.kind,
         "config": asdict(config),
         "machine_ids": source.machine_ids,
         "mean": statistics.mean.tolist(),
         "std": statistics.std.tolist(),
+        "start": start.structure,
     }
-    fit(config, workdir, data, card, mesh)
+    fit(config, workdir, start, data, card, mesh)

@@ -51,10 +51,10 @@ def test_summary_and_report_say_simulated(evaluated):
 
 
 def assess_as(folder, better):
-    """Leaves an assessment in a folder, by which `spectrum` is best."""
+    """Leaves an assessment in a folder, by which `relative` is best."""
 
     def auc(stand_in, severity, rule):
-        more = better + 0.125 * (rule == "spectrum")
+        more = better + 0.125 * (rule == "relative")
         return 0.5 + 0.125 * SEVERITIES.index(severity) + more if stand_in == BLEND else 1.0
 
     write_assessment(folder / "results" / "assess.csv", rows(auc))
@@ -79,11 +79,11 @@ def test_what_to_expect_is_told_where_it_was_assessed(evaluated, tmp_path):
         write_results(folder, evaluation)
         write_report(folder / "report.html", evaluation)
         summary = json.loads((folder / "results" / "summary.json").read_text())
-        expected = dict.fromkeys(RULES, others) | {"spectrum": most}
+        expected = dict.fromkeys(RULES, others) | {"relative": most}
         assert summary["proxy_auc"] == pytest.approx(expected)
         report = (folder / "report.html").read_text()
         assert f"On stand-ins, AUC {100 * others:.1f} % by “{summary['rule']}”" in report
-        assert f"the most, {100 * most:.1f} %, by “spectrum”" in report
+        assert f"the most, {100 * most:.1f} %, by “relative”" in report
         assert 'aria-label="AUC over severity"' in report
 
 

@@ -3,11 +3,12 @@ import shutil
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
+from sklearn.metrics import roc_auc_score
 
 from experiments.ablations.variants import VARIANTS, variant
 from experiments.assess.ranking import Detector, rank_correlation, ranking_table
-from experiments.slider_fewshot.ensemble import averaged_over_seeds
-from experiments.slider_fewshot.folds import FOLDS, lay_out_fold
+from experiments.slider_fewshot.bootstrap import interval, weighted_areas
+from experiments.slider_fewshot.folds import FOLDS, lay_out_fold, machine_ids
 from experiments.slider_fewshot.pictures import (
     FPR,
     draw_distributions,
@@ -15,7 +16,7 @@ from experiments.slider_fewshot.pictures import (
     mean_roc,
     scores_of,
 )
-from experiments.slider_fewshot.tables import Figure, by_fold, by_machine, spread
+from experiments.slider_fewshot.tables import Figure, average_of_ids, by_fold, by_machine, spread
 from flowasd.config import parse
 from flowasd.files import write_csv
 
@@ -79,15 +80,74 @@ def test_spread_is_over_seeds_of_means_over_folds():
     assert spread(figures()[:2], "auc") == "85.0"
 
 
+def rows_of(scores, rule="mean", machine_id="id_00"):
+    """The scores of a run: the last one is that of an anomalous clip."""
+    labels = [0] * (len(scores) - 1) + [1]
+    return [
+        {"path": f"{label}{i}", "machine_id": machine_id, "label": str(label), rule: str(score)}
+        for i, (score, label) in enumerate(zip(scores, labels, strict=True))
+    ]
+
+
 def test_tables_have_a_column_an_id_and_a_fold():
-    assert by_machine(figures()).splitlines() == [
-        "| config | rule | Average |",
-        "| --- | --- | --- |",
-        "| slider | mean | 80.0 ± 7.1 / 50.0 ± 0.0 |",
+    """No choice of clips changes a run that tells all of them apart."""
+    apart = [rows_of([0.1, 0.2, 0.9])]
+    assert by_machine(figures(), {"slider": apart}).splitlines() == [
+        "| config | rule | Average | 95 % interval |",
+        "| --- | --- | --- | --- |",
+        "| slider | mean | 80.0 ± 7.1 / 50.0 ± 0.0 | 100.0–100.0 / 100.0–100.0 |",
     ]
     assert by_fold(figures()).splitlines()[2] == (
         "| slider | mean | 70.0 ± 14.1 / 50.0 ± 0.0 | 90.0 ± 0.0 / 50.0 ± 0.0 |"
     )
+
+
+def test_average_of_ids_that_have_runs_of_their_own():
+    of_ids = [
+        Figure("slider", 0, 0, "mean", machine_id, auc, auc / 2)
+        for machine_id, auc in (("id_00", 0.6), ("id_02", 0.8))
+    ]
+    (average,) = average_of_ids(of_ids)
+    assert average[:5] == ("slider", 0, 0, "mean", "Average")
+    assert average[5:] == pytest.approx((0.7, 0.35))
+
+
+def test_areas_of_clips_taken_several_times_are_scikit_learns():
+    rng = np.random.default_rng(0)
+    normal, anomalous = rng.normal(size=40), rng.normal(1, size=60)
+    taken = [rng.multinomial(n, np.full(n, 1 / n), 5).astype(float) for n in (40, 60)]
+    auc, pauc = weighted_areas(normal, anomalous, *taken)
+    for i, counts in enumerate(zip(*(t.astype(int) for t in taken), strict=True)):
+        own = [np.repeat(s, c) for s, c in zip((normal, anomalous), counts, strict=True)]
+        labels = np.repeat([0, 1], [len(s) for s in own])
+        assert auc[i] == pytest.approx(roc_auc_score(labels, np.concatenate(own)))
+        expected = roc_auc_score(labels, np.concatenate(own), max_fpr=0.1)
+        assert pauc[i] == pytest.approx(expected)
+
+
+def test_interval_is_that_of_the_choice_of_clips():
+    """Against the standard error of Hanley & McNeil, 1982, for the AUC."""
+    rng, n = np.random.default_rng(0), 200
+    scores = np.concatenate([rng.normal(size=n), rng.normal(1.2, size=n)])
+    rows = [
+        {"path": str(i), "machine_id": "id_00", "label": str(i // n), "mean": str(score)}
+        for i, score in enumerate(scores)
+    ]
+    auc = roc_auc_score([0] * n + [1] * n, scores)
+    q1, q2 = auc / (2 - auc), 2 * auc**2 / (1 + auc)
+    error = np.sqrt((auc * (1 - auc) + (n - 1) * (q1 + q2 - 2 * auc**2)) / n**2)
+    low, high = map(float, interval([rows], "mean").split(" / ")[0].split("–"))
+    assert low == pytest.approx(100 * (auc - 1.96 * error), abs=1)
+    assert high == pytest.approx(100 * (auc + 1.96 * error), abs=1)
+
+
+def test_one_machine_alone_has_no_clip_of_another(data, tmp_path):
+    assert machine_ids(data) == ["id_00", "id_02"]
+    whole = lay_out_fold(data, 1, tmp_path / "folds")
+    alone = lay_out_fold(data, 1, tmp_path / "folds", "id_02")
+    for part in ("train", "test"):
+        names = {path.name for path in (whole / "slider" / part).iterdir() if "id_02" in path.name}
+        assert {path.name for path in (alone / "slider" / part).iterdir()} == names
 
 
 @pytest.mark.parametrize("name", VARIANTS)
@@ -124,26 +184,18 @@ def test_rank_correlation_is_spearmans():
     assert rank_correlation(detectors, "p", lambda d: d.fold) == pytest.approx(expected)
 
 
-def test_an_average_over_seeds_averages_the_scores_of_a_clip(tmp_path):
-    """Neither seed ranks the anomaly first, their mean does."""
-    for seed, scores in enumerate(([0.6, 0.5, 0.0], [0.0, 0.5, 0.6])):
-        rows = [
-            ("normal_id_00_00000000.wav", "id_00", 0, scores[0]),
-            ("anomaly_id_00_00000000.wav", "id_00", 1, scores[1]),
-            ("normal_id_00_00000001.wav", "id_00", 0, scores[2]),
-        ]
-        if seed:
-            rows.reverse()  # the order of the clips is no matter
+def test_pictures_are_of_the_scores(tmp_path):
+    """One run has the anomaly between the normal clips, the other has it above."""
+    for seed, scores in enumerate(([0.0, 0.6, 0.5], [0.0, 0.1, 0.5])):
         folder = tmp_path / str(seed)
         folder.mkdir()
-        write_csv(folder / "scores.csv", [("path", "machine_id", "label", "mean"), *rows])
-    folders = {0: [tmp_path / "0", tmp_path / "1"]}
-    figures = averaged_over_seeds("both", folders, ["mean"])
-    assert [(f.machine_id, f.auc) for f in figures] == [("id_00", 1.0), ("Average", 1.0)]
-    roc = mean_roc([scores_of(tmp_path / "0"), scores_of(tmp_path / "1")], "mean", "id_00")
-    assert roc[FPR < 0.49].max() == 0  # one of the two normal clips is above the anomaly
-    draw_rocs(tmp_path / "roc.svg", {"both": folders[0]}, {"both": "mean"})
-    draw_distributions(tmp_path / "scores.svg", folders[0], "mean")
+        rows = rows_of(scores)
+        write_csv(folder / "scores.csv", [[*rows[0]], *([*row.values()] for row in rows)])
+    folders = [tmp_path / "0", tmp_path / "1"]
+    roc = mean_roc([scores_of(folder) for folder in folders], "mean", "id_00")
+    assert (roc[(FPR > 0) & (FPR < 0.49)] == 0.5).all()
+    draw_rocs(tmp_path / "roc.svg", {"both": folders}, {"both": "mean"})
+    draw_distributions(tmp_path / "scores.svg", folders, "mean")
     assert "both, mean" in (tmp_path / "roc.svg").read_text()
     drawn = (tmp_path / "scores.svg").read_text()
     assert all(words in drawn for words in ("id_00", "score by mean", "anomalous"))

@@ -9,6 +9,7 @@ import numpy as np
 import optax
 import pytest
 from flax import nnx
+from scipy.stats import multivariate_normal
 
 from flowasd.config import RunConfig
 from flowasd.flow.bijection import LevelConfig
@@ -68,14 +69,13 @@ def test_frame_log_probs_sum_to_log_prob(glow, patches):
 def test_log_prob_is_the_change_of_variables(glow, patches):
     """Log p(x) against the latents' density and the autodiff Jacobian of the whole flow."""
     one, machine = patches[:1], MACHINE[:1]
-    condition = glow.embedding(machine)
 
     def latents(v):
         parts, _ = jax.jit(glow.forward)(v.reshape(one.shape), machine)
         return jnp.concatenate([part.ravel() for part in parts])
 
     parts, _ = jax.jit(glow.forward)(one, machine)
-    base = sum(b.log_prob(z, condition).sum() for b, z in zip(glow.bases, parts, strict=True))
+    base = sum(b.log_prob(z, machine).sum() for b, z in zip(glow.bases, parts, strict=True))
     _, log_det = np.linalg.slogdet(jax.jit(jax.jacrev(latents))(one.ravel()))
     np.testing.assert_allclose(jax.jit(glow.log_prob)(one, machine)[0], base + log_det, rtol=1e-9)
 
@@ -111,7 +111,8 @@ def test_machines_of_one_base_and_shared_levels_are_the_same(patches):
     flow = randomise(make(levels, n_machines=3))
     own = jax.jit(flow.log_prob_machines)(patches)
     assert np.abs(own[..., 1:] - own[..., :1]).max() > 0.1  # by their bases
-    flow.bases[0].weight[...] *= 0
+    for table in (flow.bases[0].mean, flow.bases[0].log_scale):
+        table[...] *= 0
     same = jax.jit(flow.log_prob_machines)(patches)
     np.testing.assert_array_equal(same[..., 1:], same[..., :1].repeat(2, -1))
 
@@ -139,13 +140,43 @@ def test_shared_levels_run_once_however_many_machines(conditional, least, most):
     assert least <= flops(4) / flops(1) <= most
 
 
-def test_initialisation_whitens_every_channel(patches):
-    flow = make(SHAPES["mel"])
-    nnx.jit(Glow.initialise)(flow, 5 + 3 * patches, MACHINE)
-    (z,), _ = jax.jit(flow.forward)(5 + 3 * patches, MACHINE)
-    # The last coupling still is the identity, and a rotation keeps what actnorm has made.
-    np.testing.assert_allclose(z.mean((0, 1, 2)), 0, atol=1e-4)
-    np.testing.assert_allclose((z**2).sum(-1).mean(), 8, rtol=1e-4)
+def known_gaussian(n_machines, n_bands):
+    """Means of all IDs, and one covariance."""
+    rng = np.random.default_rng(0)
+    root = rng.normal(size=(n_bands, n_bands)) / 2 + np.eye(n_bands)
+    return rng.normal(size=(n_machines, n_bands)), root @ root.T
+
+
+def started(flow, mean, covariance):
+    """The flow, started at a Gaussian."""
+    factor = jnp.asarray(np.linalg.cholesky(np.linalg.inv(covariance)).T)
+    nnx.jit(Glow.start_at)(flow, jnp.asarray(mean), factor)
+    return flow
+
+
+def density(mean, covariance, patches):
+    """Scipy's log-density of every frame."""
+    return multivariate_normal(mean, covariance).logpdf(patches[..., 0])  # pyright: ignore[reportArgumentType]
+
+
+def test_it_starts_as_the_gaussian_of_every_machine(shape, patches):
+    mean, covariance = known_gaussian(2, 8)
+    flow = started(make(SHAPES[shape]), mean, covariance)
+    every = jax.jit(flow.log_prob_machines)(patches)
+    for machine in range(2):
+        frames = density(mean[machine], covariance, patches)
+        np.testing.assert_allclose(every[..., machine].sum(1), frames.sum(1), rtol=1e-9)
+
+
+def test_in_float32_it_starts_as_the_gaussian_to_rounding(patches):
+    mean, covariance = known_gaussian(2, 8)
+    expected = density(mean[1], covariance, patches)
+    with jax.enable_x64(False):
+        flow = make(SHAPES["mel"], dtype="float32")
+        single = (np.asarray(a, np.float32) for a in (mean, covariance))
+        log_prob = jax.jit(started(flow, *single).log_prob_frames)
+        frames = log_prob(jnp.asarray(patches, jnp.float32), jnp.ones(3, jnp.int32))
+    np.testing.assert_allclose(frames, expected, rtol=1e-4)
 
 
 @pytest.mark.slow
@@ -201,8 +232,7 @@ def test_bfloat16_stays_inside_the_coupling_networks(key):
 def test_constant_input_stays_finite(shape):
     """A silent recording: no variance in any band."""
     silent = jnp.full((3, 16, 8, 1), -4.0)
-    flow = make(SHAPES[shape])
-    nnx.jit(Glow.initialise)(flow, silent, MACHINE)
+    flow = started(make(SHAPES[shape]), np.full((2, 8), -4.0), np.eye(8))
     graph, state = nnx.split(flow)
     density = jax.value_and_grad(lambda s: nnx.merge(graph, s).log_prob(silent, MACHINE).mean())
     value, gradient = jax.jit(density)(state)
@@ -248,9 +278,9 @@ def test_flops_are_nearly_all_that_xla_counts():
 @pytest.mark.slow
 def test_fits_a_gaussian_with_full_covariance(key):
     """The NLL approaches the entropy, and samples have the data's mean and covariance."""
-    dim, rng = 4, np.random.default_rng(0)
-    root = rng.normal(size=(dim, dim)) / 2 + np.eye(dim)
-    covariance, mean = root @ root.T, np.arange(dim) / 2.0
+    dim = 4
+    (mean,), covariance = known_gaussian(1, dim)
+    root = np.linalg.cholesky(covariance)
     _, log_det = np.linalg.slogdet(covariance)
     entropy = 0.5 * (dim * np.log(2 * np.pi * np.e) + log_det)
     level = LevelConfig((1, dim), 2, 8, (1, 1))
@@ -261,7 +291,6 @@ def test_fits_a_gaussian_with_full_covariance(key):
         noise = jax.random.normal(key, (512, 1, dim))
         return jnp.asarray(mean + noise @ root.T)[..., None]
 
-    flow.initialise(draw(key), machine)
     graph, params, constants = nnx.split(flow, nnx.Param, ...)
     params, constants = nnx.as_pure(params), nnx.as_pure(constants)
     optimizer = optax.adam(optax.cosine_decay_schedule(1e-2, 500))

@@ -36,8 +36,7 @@ def make_flow(n_machines):
     config = ModelConfig((LevelConfig((1, 8), 2, 8, (3, 1)),), embed=1)
     build = nnx.jit(lambda: Glow(config, n_bands=8, n_machines=n_machines, rngs=nnx.Rngs(0)))
     flow = build()
-    flow.embedding.embedding[...] = jnp.linspace(-0.5, 0.5, n_machines)[:, None]
-    flow.bases[0].weight[:, 1] = jnp.ones((1, 1, 8))
+    flow.bases[0].log_scale[...] += jnp.linspace(-0.5, 0.5, n_machines)[:, None, None]
     return flow
 
 

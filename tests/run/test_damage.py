@@ -28,7 +28,10 @@ from tests.test_main import assert_refused, flowasd
 
 pytestmark = pytest.mark.slow
 
-CARD = "checkpoints/20/card/metadata"
+BEST, LAST = "checkpoints/0", "checkpoints/20"  # of the smoke run: it starts at its best
+CARD = f"{BEST}/card/metadata"
+
+WHOLE = {"data": "real", "config": {}, "machine_ids": [], "mean": [], "std": [], "start": ""}
 
 
 def resume(workdir):
@@ -119,7 +122,7 @@ def test_a_damaged_file_is_one_line_in_every_mode(name, damage, workdir):
             ACTIONS[action](workdir)
         message = str(caught.value)
         assert "\n" not in message
-        assert (name if name != CARD else "checkpoints/20") in message
+        assert (name if name != CARD else BEST) in message
         if damage is older and name != "results/assess.csv":
             assert "is of format 1, which this version of flowasd does not read" in message
 
@@ -134,7 +137,7 @@ def test_a_newer_file_is_refused_with_its_format(name, workdir):
 
 def test_an_undamaged_run_is_read_in_every_mode(workdir):
     """What the damages are compared with: all of it, but for the assessment, which is slow."""
-    assert Detector.load(workdir).step == 20
+    assert Detector.load(workdir).step == 0
     assert len(evaluate(workdir).clips) == 24
     resume(workdir)
 
@@ -149,7 +152,7 @@ def test_metrics_that_a_crash_cut_off_go_on(workdir):
     assert evaluate(workdir).history == []
 
 
-KEY = calibration_key(smoke_config(), 20)
+KEY = calibration_key(smoke_config(), 0)
 READ = {
     "config.json": read_config,
     "splits.json": read_splits,
@@ -200,8 +203,11 @@ def test_no_damage_at_all_is_a_traceback(name, workdir, monkeypatch):
         ("metrics.jsonl", {"step": "five", "seconds": 1.0}),
         ("metrics.jsonl", {"step": 5, "seconds": None}),
         (CARD, {}),
-        (CARD, {"data": 1, "config": {}, "machine_ids": [], "mean": [], "std": []}),
-        (CARD, {"data": "real", "config": [], "machine_ids": [], "mean": [], "std": []}),
+        (CARD, {"data": 1, "config": {}, "machine_ids": [], "mean": [], "std": [], "start": ""}),
+        (
+            CARD,
+            {"data": "real", "config": [], "machine_ids": [], "mean": [], "std": [], "start": ""},
+        ),
     ],
 )
 def test_what_lacks_its_parts_is_refused(name, content, workdir):
@@ -211,24 +217,26 @@ def test_what_lacks_its_parts_is_refused(name, content, workdir):
 
 
 @pytest.mark.parametrize(
-    ("item", "mode"), [("model", "score"), ("trainer", "train")], ids=["model", "trainer"]
+    ("step", "item", "mode"),
+    [(BEST, "model", "score"), (LAST, "trainer", "train")],
+    ids=["model", "trainer"],
 )
-def test_damaged_arrays_are_one_line(item, mode, workdir):
+def test_damaged_arrays_are_one_line(step, item, mode, workdir):
     """The model is read to score; what training alone needs, when it goes on.
 
     In a process of its own, since the reading of other arrays goes on for a while.
     """
-    largest = max(workdir.glob(f"checkpoints/20/{item}/**/d/*"), key=lambda p: p.stat().st_size)
+    largest = max(workdir.glob(f"{step}/{item}/**/d/*"), key=lambda p: p.stat().st_size)
     largest.write_bytes(largest.read_bytes()[:1000])
     inputs = [f"--input={workdir}"] if mode == "score" else ["--config=configs/smoke.py"]
     result = flowasd(f"--mode={mode}", f"--workdir={workdir}", *inputs)
-    assert_refused(result, "checkpoints/20: this checkpoint is damaged", "; remove the folder")
+    assert_refused(result, f"{step}: this checkpoint is damaged", "; remove the folder")
     assert len(result.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", "{", '{"validation_nll": "low"}'])
 def test_a_damaged_figure_that_chooses_the_best_checkpoint_is_one_line(content, workdir):
-    (workdir / "checkpoints" / "20" / "metrics" / "metrics").write_text(content)
+    (workdir / LAST / "metrics" / "metrics").write_text(content)
     with pytest.raises(UserError, match=r"checkpoints: damaged .*remove the folder of the damaged"):
         Detector.load(workdir)
 

@@ -16,8 +16,8 @@ def flow():
     """Its base densities differ between the IDs; a fresh flow's do not."""
     level = LevelConfig(squeeze=(1, 8), steps=2, width=8, kernel=(3, 1))
     flow = Glow(ModelConfig((level,), embed=4), n_bands=8, n_machines=3, rngs=nnx.Rngs(0))
-    weight = flow.bases[0].weight
-    weight[...] = 0.3 * jax.random.normal(jax.random.key(0), weight.shape)
+    mean = flow.bases[0].mean
+    mean[...] = jax.random.normal(jax.random.key(0), mean.shape)
     return flow
 
 

@@ -54,10 +54,3 @@ def test_every_dispatch_draws_what_its_keys_draw(tmp_path, key):
     for batch, own_key in zip(drawn, keys, strict=False):
         jax.tree.map(np.testing.assert_array_equal, batch, bank.draw(own_key))
     assert not np.array_equal(drawn[0].x, drawn[1].x)
-
-
-def test_another_size_of_the_batch(tmp_path, key):
-    bank = traceable_bank(tmp_path, 16)
-    larger = bank.sized(24)
-    assert (len(bank.draw(key).x), len(larger.draw(key).x)) == (16, 24)
-    np.testing.assert_array_equal(larger.frames, bank.frames)

@@ -11,6 +11,7 @@ from flowasd.features.frontend import Standardisation
 from flowasd.training.bank import make_bank
 from flowasd.training.parallel import data_mesh
 from flowasd.training.step import initial_state, make_optimizer, step_keys, train_step
+from flowasd.training.train import starting_gaussian
 from tests.conftest import smoke_config
 from tests.training.conftest import save_features, size_of
 
@@ -35,7 +36,7 @@ def test_learning_rate_warms_up_and_decays_and_gradients_are_clipped():
 
 @pytest.mark.slow
 def test_silent_bands_train_to_what_they_validate_to(tmp_path):
-    """Bands without variance, initialised with the noise that training sees."""
+    """Bands without variance, to which the noise of training is added."""
     config = smoke_config()
     rng = np.random.default_rng(0)
     frames = rng.normal(size=(600, 128)).astype(np.float32)
@@ -44,7 +45,8 @@ def test_silent_bands_train_to_what_they_validate_to(tmp_path):
     statistics = Standardisation(np.zeros(128, np.float32), np.ones(128, np.float32))
     mesh, machine = data_mesh(), np.zeros(6, np.int32)
     bank = make_bank(features, machine, statistics, mesh, *size_of(config))
-    graph, state = initial_state(config, bank, 1, mesh)
+    start = starting_gaussian(features, machine, statistics)
+    graph, state = initial_state(config, start, mesh)
     patch_key, _ = step_keys(jax.random.wrap_key_data(state.key), 0)
     step = jax.jit(partial(train_step, graph=graph, config=config.train, mesh=mesh))
     _, means = step(state, bank.draw(patch_key))

@@ -45,21 +45,20 @@ def streamed(tmp_path_factory):
 
 @pytest.mark.slow
 def test_bank_and_stream_draw_equal_batches_by_the_same_key(data, stream, key):
-    """Bit for bit, one key at a time and as a feed, at either size."""
+    """Bit for bit, one key at a time and as a feed."""
     bank, mesh = make_bank(data[0], MACHINE, data[1], data_mesh(), **SIZE), data_mesh()
     assert isinstance(stream, BatchSource)
     keys = jax.random.split(key, 3 * STEPS)
-    for one, other in ((stream, bank), (stream.sized(4), bank.sized(4))):
-        for own_key in keys[:4]:
-            jax.tree.map(np.testing.assert_array_equal, one.draw(own_key), other.draw(own_key))
-        fed = [
-            source.draw(jax.tree.map(lambda x, i=i: x[i], by))
-            for source, by in one.feed(keys, STEPS, mesh)
-            for i in range(STEPS)
-        ]
-        assert len(fed) == len(keys)
-        for batch, own_key in zip(fed, keys, strict=True):
-            jax.tree.map(np.testing.assert_array_equal, batch, other.draw(own_key))
+    for own_key in keys[:4]:
+        jax.tree.map(np.testing.assert_array_equal, stream.draw(own_key), bank.draw(own_key))
+    fed = [
+        source.draw(jax.tree.map(lambda x, i=i: x[i], by))
+        for source, by in stream.feed(keys, STEPS, mesh)
+        for i in range(STEPS)
+    ]
+    assert len(fed) == len(keys)
+    for batch, own_key in zip(fed, keys, strict=True):
+        jax.tree.map(np.testing.assert_array_equal, batch, bank.draw(own_key))
 
 
 def test_blocks_are_the_patches_that_a_bank_draws(data, stream, key):
@@ -100,7 +99,7 @@ def test_processes_share_out_every_batch(stream, key, monkeypatch):
 def test_features_within_the_limit_are_a_bank(monkeypatch, tmp_path):
     """The limit is on the training split alone, in gigabytes."""
     chosen = []
-    monkeypatch.setattr(train, "fit", lambda *args: chosen.append(type(args[2].train).__name__))
+    monkeypatch.setattr(train, "fit", lambda *args: chosen.append(type(args[3].train).__name__))
     source = open_source(from_disk().data, 0)
     n_train, bytes_per_clip = len(source.splits["train"]), 40 * 128 * 4
     for bank_gb in (n_train * bytes_per_clip / 1e9, (n_train - 0.5) * bytes_per_clip / 1e9):
