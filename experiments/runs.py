@@ -15,6 +15,7 @@ from flowasd.evaluation.calibrate import calibrate_run
 from flowasd.evaluation.evaluate import evaluate
 from flowasd.evaluation.results import write_results
 from flowasd.report.report import write_report
+from flowasd.run.compile_cache import keep_compiled
 from flowasd.run.records import read_record
 from flowasd.training.train import train
 
@@ -55,6 +56,7 @@ def command(main: Callable[[], None]) -> None:
     Wrong flags, and whatever else the user can mend, end as one line and status 2.
     """
     logging.set_verbosity(logging.ERROR)
+    keep_compiled()
     app.define_help_flags()
     try:
         if surplus := flags.FLAGS(sys.argv)[1:]:
