@@ -6,27 +6,26 @@ Example:
     ...     print(result.path, result.score)
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
-from flax import nnx
 from jaxtyping import Float
 
 from flowasd.config import RunConfig
 from flowasd.data.layouts import LAYOUTS
 from flowasd.errors import UserError
-from flowasd.features.cache import Heard, hear
+from flowasd.features.cache import Heard, hear, hear_all
 from flowasd.features.frontend import FrontendConfig, Standardisation, standardise
-from flowasd.flow.glow import Glow, make_glow
+from flowasd.flow.glow import Glow
 from flowasd.run.calibration_file import calibration_key, load_calibration
-from flowasd.run.checkpoint import Checkpoints
-from flowasd.run.workdir import check_same, read_config
+from flowasd.run.enrolment_file import load_enrolments
+from flowasd.run.restored import restore_best
+from flowasd.run.workdir import check_same
+from flowasd.scoring.enrolment import Row, enrol, extended, extended_normality
 from flowasd.scoring.frame_nll import frame_nll
-from flowasd.scoring.rules import Clips, Normality, clip_scores
-from flowasd.settings import build
+from flowasd.scoring.rules import Clips, Judged, Normality, judge
 
 CLIPS_AT_ONCE = 64
 
@@ -63,6 +62,8 @@ class Detector:
         kind: Whether the recordings that it was trained on are `"real"` or `"SIMULATED"`.
         step: The training step that it was saved at.
         normality: What its scores are measured by; `None` where training has not ended.
+        enrolled: For every machine that was added without training, a detector that knows it
+            beside the others.
     """
 
     flow: Glow
@@ -73,6 +74,7 @@ class Detector:
     kind: str
     step: int
     normality: Normality | None = None
+    enrolled: Mapping[str, "Detector"] = field(default_factory=dict)
 
     @classmethod
     def load(cls, workdir: Path, config: RunConfig | None = None) -> "Detector":
@@ -87,7 +89,10 @@ class Detector:
         """
         detector = cls.restore(workdir, config)
         key = calibration_key(detector.config, detector.step)
-        return replace(detector, normality=load_calibration(workdir, key))
+        detector = replace(detector, normality=load_calibration(workdir, key))
+        for machine_id, enrolment in load_enrolments(workdir, key).items():
+            detector = detector.with_machine(machine_id, enrolment.row)
+        return detector
 
     @classmethod
     def restore(cls, workdir: Path, config: RunConfig | None = None) -> "Detector":
@@ -101,41 +106,98 @@ class Detector:
         Raises:
             UserError: If the folder holds no checkpoint, or the config is of another model.
         """
-        checkpoints = Checkpoints(workdir)
-        step = checkpoints.best
-        card = checkpoints.card(step)
-        trained = build(RunConfig, card["config"], f"{workdir}: config")
-        if (workdir / "config.json").exists():  # the checkpoint alone is enough to score
-            recorded = read_config(workdir)
-            check_same(workdir, trained, recorded)
-            trained = recorded
-        settings = trained if config is None else _settings(workdir, trained, config)
-        make = partial(
-            make_glow,
-            trained.model,
-            n_bands=trained.frontend.n_bands,
-            n_machines=len(card["machine_ids"]),
-            seed=trained.seed,
-        )
-        graph, params, constants = nnx.split(nnx.eval_shape(make), nnx.Param, ...)
-        template = {"params": nnx.as_pure(params), "constants": nnx.as_pure(constants)}
-        state = checkpoints.restore(step, "model", template)
-        checkpoints.close()
-        mean, std = (np.array(card[name], np.float32) for name in ("mean", "std"))
+        best = restore_best(workdir)
+        settings = best.config if config is None else _settings(workdir, best.config, config)
         return cls(
-            flow=nnx.merge(graph, state["params"], state["constants"]),
-            statistics=Standardisation(mean, std),
-            machine_ids=card["machine_ids"],
+            flow=best.flow,
+            statistics=best.statistics,
+            machine_ids=best.machine_ids,
             config=settings,
-            trained_root=trained.data.root,
-            kind=card["data"],
-            step=step,
+            trained_root=best.config.data.root,
+            kind=best.kind,
+            step=best.step,
         )
 
     @property
     def frontend(self) -> FrontendConfig:
         """Settings of the front-end."""
         return self.config.frontend
+
+    @property
+    def known_ids(self) -> list[str]:
+        """The IDs that it was trained on, and those that were enrolled."""
+        return [*self.machine_ids, *self.enrolled]
+
+    def enrol(self, paths: Sequence[Path], machine_id: str) -> "Detector":
+        """Returns a detector that knows one more machine, from normal recordings of it.
+
+        Nothing is trained, and the scores of the other IDs stay what they are.
+
+        Args:
+            paths: Audio files.
+            machine_id: The new ID; one that was enrolled before is replaced.
+
+        Raises:
+            UserError: If a file cannot be read, the detector was trained on this ID, or its flow
+                cannot take one more.
+        """
+        bands = [heard.bands for heard in hear_all(paths, self.frontend)]
+        return self.with_machine(machine_id, self.enrolment(bands, machine_id))
+
+    def enrolment(self, bands: Sequence[Float[np.ndarray, "_ band"]], machine_id: str) -> Row:
+        """What `with_machine` needs of a new machine, from bands of its normal clips in dB.
+
+        Raises:
+            UserError: As `enrol` does.
+        """
+        if machine_id in self.machine_ids:
+            raise UserError(f"{machine_id} was trained on; name another ID with --machine_id")
+        if not bands:
+            raise UserError("enrolling a machine takes one recording of it at least")
+        return enrol(
+            self.flow,
+            self._calibrated(),
+            [standardise(clip, self.statistics) for clip in bands],
+            length=self.config.train.patch_length,
+            hop=self.config.score.hop,
+        )
+
+    def with_machine(self, machine_id: str, row: Row) -> "Detector":
+        """Returns a detector that knows one more machine by its row."""
+        wider = replace(
+            self,
+            flow=extended(self.flow, [row]),
+            machine_ids=[*self.machine_ids, machine_id],
+            normality=extended_normality(self._calibrated(), row),
+            enrolled={},
+        )
+        return replace(self, enrolled={**self.enrolled, machine_id: wider})
+
+    def judge(
+        self, bands: Sequence[Float[np.ndarray, "_ band"]], machine_ids: Sequence[str]
+    ) -> list[Judged]:
+        """Scores clips; those of an enrolled machine by the detector that knows it.
+
+        Args:
+            bands: Bands `(time, band)` in dB.
+            machine_ids: The ID of every clip.
+
+        Raises:
+            UserError: If an ID is not one that the detector knows, or it has no calibration.
+        """
+        judged: dict[int, Judged] = {}
+        enrolled = [m if m in self.enrolled else None for m in machine_ids]
+        for group in dict.fromkeys(enrolled):
+            detector = self if group is None else self.enrolled[group]
+            some = [i for i, own in enumerate(enrolled) if own == group]
+            clips = detector.clips([bands[i] for i in some], [machine_ids[i] for i in some])
+            judged |= zip(some, judge(clips, detector._calibrated()), strict=True)
+        return [judged[i] for i in range(len(bands))]
+
+    def _calibrated(self) -> Normality:
+        if self.normality is None:
+            raise UserError("the detector has no calibration; Detector.load gives it one")
+        return self.normality
 
     def clips(
         self, log_mels: Sequence[Float[np.ndarray, "_ band"]], machine_ids: Sequence[str]
@@ -163,18 +225,6 @@ class Detector:
             )
         machine = [self.machine_ids.index(machine_id) for machine_id in machine_ids]
         return Clips(nlls, np.array(machine, np.int32))
-
-    def clip_scores(self, clips: Clips) -> list[dict[str, float]]:
-        """The scores of every clip by every rule.
-
-        Raises:
-            UserError: If the detector has no calibration.
-        """
-        if self.normality is None:
-            raise UserError("the detector has no calibration; Detector.load gives it one")
-        columns = clip_scores(clips, self.normality)
-        rows = zip(*(values.tolist() for values in columns.values()), strict=True)
-        return [dict(zip(columns, row, strict=True)) for row in rows]
 
     def score(self, paths: Sequence[Path], machine_id: str | None = None) -> Iterator[Result]:
         """Scores files of any length and sampling rate, some at a time.
@@ -213,8 +263,11 @@ class Detector:
             heard.append(result.bands)
             results.append(Result(path, known))
         scored = [result.machine_id for result in results if result.error is None]
-        rows = iter(self.clip_scores(self.clips(heard, scored)))
-        return [result if result.error else self._result(result, next(rows)) for result in results]
+        judged = iter(self.judge(heard, scored))
+        return [
+            result if result.error else self._result(result, next(judged).scores)
+            for result in results
+        ]
 
     def _result(self, result: Result, scores: dict[str, float]) -> Result:
         return replace(result, score=scores[self.config.score.rule], scores=scores)
@@ -228,10 +281,10 @@ class Detector:
         return machine_id
 
     def _check_known(self, machine_id: str, where: str = "") -> None:
-        if machine_id not in self.machine_ids:
+        if machine_id not in self.known_ids:
             raise UserError(
                 f"{where}the model has not seen machine ID {machine_id}; "
-                f"it knows {', '.join(self.machine_ids)}"
+                f"it knows {', '.join(self.known_ids)}"
             )
 
 

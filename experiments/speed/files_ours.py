@@ -8,6 +8,7 @@ from experiments.speed.logmel_ours import log_mels_of
 from experiments.speed.side import Tasks
 from flowasd.data.audio import read_all
 from flowasd.detector import CLIPS_AT_ONCE, Detector
+from flowasd.scoring.rules import judge
 
 
 def score_tasks(workdir: str, paths: list[str]) -> Tasks:
@@ -30,6 +31,8 @@ def score_tasks(workdir: str, paths: list[str]) -> Tasks:
         chunks = (slice(i, i + CLIPS_AT_ONCE) for i in range(0, len(ids), CLIPS_AT_ONCE))
         return [detector.clips(list(log_mels[chunk]), ids[chunk]) for chunk in chunks]
 
+    normality = detector.normality
+    assert normality is not None  # as it was loaded
     samples = decode()
     log_mels = front_end()
     clips = flow()
@@ -37,7 +40,7 @@ def score_tasks(workdir: str, paths: list[str]) -> Tasks:
         "decode": decode,
         "front-end": front_end,
         "flow": flow,
-        "rules": lambda: [detector.clip_scores(some) for some in clips],
+        "rules": lambda: [judge(some, normality) for some in clips],
     }
     whole = {"score": lambda: list(detector.score(files))}
     return {task: _without_value(run) for task, run in (whole | parts).items()}

@@ -131,8 +131,8 @@ def _scores(
             samples = soxr.resample(samples, SAMPLE_RATE, frontend.sample_rate)
         heard += compute_bands([samples], frontend, rows=1)
         ids.append(machine_id)
-    rows = detector.clip_scores(detector.clips(heard, ids))
-    return ids, {rule: np.array([row[rule] for row in rows]) for rule in RULES}
+    judged = detector.judge(heard, ids)
+    return ids, {rule: np.array([one.scores[rule] for one in judged]) for rule in RULES}
 
 
 def proxy_auc(estimates: Sequence[Estimate]) -> dict[str, float]:

@@ -108,12 +108,12 @@ def evaluate(
     source, features = _open_test(workdir, detector)
     bands, test = features.clips(), source.splits["test"]
     ready = time.perf_counter()
-    heard = detector.clips(bands, [clip.machine_id for clip in test])
+    judged = detector.judge(bands, [clip.machine_id for clip in test])
     clips = [
         ScoredClip(clip.name, clip.machine_id, clip.label, scores)
-        for clip, scores in zip(test, detector.clip_scores(heard), strict=True)
+        for clip, (scores, _) in zip(test, judged, strict=True)
     ]
-    nlls, rule = heard.own_nlls(), detector.config.score.rule
+    rule = detector.config.score.rule
     times = {"features_s": ready - start, "score_s": time.perf_counter() - ready}
     highest = np.argsort([-clip.scores[rule] for clip in clips])[:EXAMPLES]
     columns, history = _metric_columns(clips), read_metrics(workdir)
@@ -125,7 +125,7 @@ def evaluate(
         clips=clips,
         paths=[f"{clip.path.parent.name}/{clip.name}" for clip in test],
         examples=[
-            Example(c.name, c.machine_id, c.label, c.scores[rule], bands[i], nlls[i])
+            Example(c.name, c.machine_id, c.label, c.scores[rule], bands[i], judged[i].nll)
             for i, c in ((i, clips[i]) for i in highest)
         ],
         columns=columns,

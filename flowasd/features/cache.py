@@ -138,6 +138,20 @@ def compute_bands(
     ]
 
 
+def hear_all(paths: Sequence[Path], frontend: FrontendConfig) -> list[Heard]:
+    """The same of files that must all be readable.
+
+    Raises:
+        UserError: The error of the first file that is not.
+    """
+    heard = []
+    for _, result in hear(paths, frontend):
+        if isinstance(result, UserError):
+            raise result
+        heard.append(result)
+    return heard
+
+
 def _heard(
     batch: Sequence[tuple[Path, np.ndarray | UserError]], frontend: FrontendConfig, rows: int
 ) -> Iterator[tuple[Path, Heard | UserError]]:

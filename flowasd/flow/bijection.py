@@ -26,7 +26,7 @@ class LevelConfig:
         ("actnorm", "invertible_linear", "coupling"), "bijections of a step, in order"
     )
     conditional: bool = key(
-        True, "whether the steps see the machine ID; steps that do not are shared by all IDs"
+        False, "whether the steps see the machine ID; only if they do not, machines can be enrolled"
     )
     remat: bool = key(
         False, "whether to recompute activations for the gradient instead of keeping them"

@@ -13,11 +13,13 @@ from flowasd.data.clips import Clip
 from flowasd.data.source import Source, open_source
 from flowasd.errors import UserError
 from flowasd.features.cache import Features, source_features
+from flowasd.run.enrolment_file import enrolled_recordings
 from flowasd.run.records import damaged, read_record, write_record
 from flowasd.run.workdir import REPEAT, has_checkpoint
 
 # Digest of the recording → the file's name, of every split.
 Splits = dict[str, dict[str, str]]
+ENROLLED = "enrolled"  # what machines were enrolled from, as if it was a split
 
 
 def splits_of(source: Source, features: Mapping[str, Features]) -> Splits:
@@ -110,14 +112,16 @@ def refuse_seen(
 ) -> None:
     """Raises a `UserError` if clips that are to be judged belong to splits that they must not.
 
+    No clip may be one that a machine was enrolled from.
+
     Args:
         workdir: Folder of the run.
         clips: The clips.
         recordings: Digest of every clip's recording.
         splits: Splits of the run that no clip may be from.
     """
-    recorded = read_splits(workdir)
-    for split in splits:
+    recorded = read_splits(workdir) | {ENROLLED: enrolled_recordings(workdir)}
+    for split in (*splits, ENROLLED):
         known = recorded.get(split, {})
         seen = [clip for clip, digest in zip(clips, recordings, strict=True) if digest in known]
         if seen:

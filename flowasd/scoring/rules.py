@@ -60,6 +60,18 @@ class Normality(NamedTuple):
     floor: float
 
 
+class Judged(NamedTuple):
+    """What is said of one clip.
+
+    Attributes:
+        scores: The score by every rule.
+        nll: NLL of every frame under the clip's own ID, in nats per dimension.
+    """
+
+    scores: dict[str, float]
+    nll: FrameNLL
+
+
 Rule = Callable[[Clips, Normality], PerClip]
 
 
@@ -140,11 +152,14 @@ def joined(clips: Clips, normality: Normality) -> Float[np.ndarray, "clip joined
     return np.stack([rule(clips, normality) for rule in JOINED], 1)
 
 
-def clip_scores(clips: Clips, normality: Normality) -> dict[str, PerClip]:
-    """Returns the scores of the clips by every rule."""
+def judge(clips: Clips, normality: Normality) -> list[Judged]:
+    """Scores clips by every rule."""
     if not clips.nlls:
-        return {name: np.zeros(0) for name in RULES}
-    return {name: rule(clips, normality) for name, rule in RULES.items()}
+        return []
+    columns = {name: rule(clips, normality).tolist() for name, rule in RULES.items()}
+    rows = zip(*columns.values(), strict=True)
+    scores = [dict(zip(columns, row, strict=True)) for row in rows]
+    return [Judged(*both) for both in zip(scores, clips.own_nlls(), strict=True)]
 
 
 def own(values: PerMachine, machine: Machine) -> PerClip:

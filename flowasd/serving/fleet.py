@@ -30,6 +30,7 @@ from flowasd.errors import UserError
 from flowasd.files import write_bytes
 from flowasd.run.calibration_file import NAME as CALIBRATION
 from flowasd.run.compile_cache import keep_compiled
+from flowasd.run.enrolment_file import FOLDER as ENROLLED
 
 try:
     import fsspec
@@ -84,7 +85,8 @@ def score_fleet(
         detector.score([], machine_id)  # raises a `UserError` if the ID is unknown
         if detector.kind == "SIMULATED":
             print("flowasd: this model was trained on SIMULATED recordings", file=sys.stderr)
-        model = hashlib.sha256((workdir / CALIBRATION).read_bytes()).hexdigest()
+        kept = [workdir / CALIBRATION, *sorted((workdir / ENROLLED).glob("*.npz"))]
+        model = [hashlib.sha256(path.read_bytes()).hexdigest() for path in kept]
         settings = [model, asdict(detector.config.score), machine_id]
         blocks = cut_blocks(paths, settings, files_per_block)
         score_blocks(folder, blocks, (workdir.absolute(), machine_id, config), actors)

@@ -169,10 +169,7 @@ def test_clips_are_heard_at_the_rate_of_the_front_end(run, monkeypatch):
     frontend = replace(detector.frontend, sample_rate=SAMPLE_RATE // 2)
     detector = replace(detector, config=replace(detector.config, frontend=frontend))
     heard = []
-    monkeypatch.setattr(
-        Detector, "clips", lambda self, log_mels, ids: heard.extend(log_mels) or (log_mels, ids)
-    )
-    monkeypatch.setattr(Detector, "clip_scores", lambda *_: [])
+    monkeypatch.setattr(Detector, "judge", lambda self, bands, ids: heard.extend(bands) or [])
     assess_module._scores(detector, [Recording(tone, "id_00")])
     mel = librosa.feature.melspectrogram(
         y=tone[::2],

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("double")
 BATCH, TIME, BAND, EMBED = 3, 4, 2, 5
 SITE = Site(BAND, 4, EMBED, "float64")
 ODD = SITE._replace(channels=5)
-LEVEL = LevelConfig(squeeze=(2, 1), steps=2, width=8, kernel=(3, 3), bijections=tuple(BIJECTIONS))
+LEVEL = LevelConfig((2, 1), 2, 8, (3, 3), bijections=tuple(BIJECTIONS), conditional=True)
 
 
 class Case(NamedTuple):

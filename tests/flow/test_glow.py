@@ -20,8 +20,8 @@ from tests.flow.counting import dot_flops
 pytestmark = pytest.mark.usefixtures("double")
 
 SHAPES = {
-    "mel": [LevelConfig((1, -1), 2, 16, (5, 1))],
-    "image": [LevelConfig((2, 2), 2, 16, (3, 3))] * 3,
+    "mel": [LevelConfig((1, -1), 2, 16, (5, 1), conditional=True)],
+    "image": [LevelConfig((2, 2), 2, 16, (3, 3), conditional=True)] * 3,
 }
 
 
@@ -107,7 +107,7 @@ def test_every_machine_is_each_machine(conditional, patches):
 
 @pytest.mark.slow
 def test_machines_of_one_base_and_shared_levels_are_the_same(patches):
-    levels = [LevelConfig((1, 8), 2, 16, (5, 1), conditional=False)]
+    levels = [LevelConfig((1, 8), 2, 16, (5, 1))]
     flow = randomise(make(levels, n_machines=3))
     own = jax.jit(flow.log_prob_machines)(patches)
     assert np.abs(own[..., 1:] - own[..., :1]).max() > 0.1  # by their bases

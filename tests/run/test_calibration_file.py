@@ -9,9 +9,9 @@ import pytest
 from flowasd.errors import UserError
 from flowasd.run.calibration_file import calibration_key, load_calibration, save_calibration
 from flowasd.scoring.calibration import calibrate
-from flowasd.scoring.rules import Normality, clip_scores
+from flowasd.scoring.rules import Normality
 from tests.conftest import smoke_config
-from tests.scoring.made_clips import make_clips
+from tests.scoring.made_clips import clip_scores, make_clips
 
 
 @pytest.fixture(scope="module")

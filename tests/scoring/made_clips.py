@@ -2,9 +2,14 @@
 
 import numpy as np
 
-from flowasd.scoring.rules import Clips
+from flowasd.scoring.rules import RULES, Clips, Normality
 
 FRAMES = 40
+
+
+def clip_scores(clips: Clips, normality: Normality) -> dict[str, np.ndarray]:
+    """The scores of the clips by every rule."""
+    return {name: rule(clips, normality) for name, rule in RULES.items()}
 
 
 def make_clips(

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from flowasd.scoring.calibration import calibrate, fit_normality
-from flowasd.scoring.rules import JOINED, Clips, clip_scores, joined
-from tests.scoring.made_clips import FRAMES, make_clips
+from flowasd.scoring.rules import JOINED, Clips, joined
+from tests.scoring.made_clips import FRAMES, clip_scores, make_clips
 
 
 def test_level_is_that_of_the_own_ids_frames():

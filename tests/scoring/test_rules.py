@@ -5,8 +5,8 @@ import pytest
 from scipy.stats import combine_pvalues, norm
 
 from flowasd.scoring.calibration import calibrate
-from flowasd.scoring.rules import JOINED, RULES, Clips, Normality, clip_scores, joined
-from tests.scoring.made_clips import make_clips
+from flowasd.scoring.rules import JOINED, RULES, Clips, Normality, joined, judge
+from tests.scoring.made_clips import clip_scores, make_clips
 
 
 @pytest.fixture
@@ -73,16 +73,17 @@ def normality():
 
 def test_every_rule_scores_every_clip(normality):
     clips = make_clips(2, (3, 3))
-    scores = clip_scores(clips, normality)
-    assert tuple(scores) == tuple(RULES)
-    for name, values in scores.items():
-        np.testing.assert_array_equal(values, RULES[name](clips, normality))
+    judged = judge(clips, normality)
+    for name, rule in RULES.items():
+        expected = rule(clips, normality)
+        np.testing.assert_array_equal([one.scores[name] for one in judged], expected)
+    for one, nll, m in zip(judged, *clips, strict=True):
+        assert tuple(one.scores) == tuple(RULES)
+        np.testing.assert_array_equal(one.nll, nll[:, m])
 
 
 def test_no_clips_no_scores(normality):
-    scores = clip_scores(Clips([], np.zeros(0, int)), normality)
-    assert tuple(scores) == tuple(RULES)
-    assert all(len(values) == 0 for values in scores.values())
+    assert judge(Clips([], np.zeros(0, int)), normality) == []
 
 
 def test_combined_is_fishers_method(normality):

@@ -134,10 +134,10 @@ def test_hop_longer_than_every_clip_is_refused_in_one_line(short_clips, tmp_path
 @pytest.mark.slow
 def test_image_shape_trains(tmp_path):
     shape = {"squeeze": (2, 2), "steps": 1, "width": 8, "kernel": (3, 3)}
-    shared = level(**shape, conditional=False)
+    own = level(**shape, conditional=True)
     config = smoke_config(
         {
-            "model.levels": (shared, level(**shape, remat=True), level(**shape)),
+            "model.levels": (level(**shape), level(**shape, remat=True), own),
             "score.hop": 8,
             "train.patch_length": 16,
             "train.batch_size": 4,
@@ -204,7 +204,7 @@ def test_other_objectives_train_the_ids_apart(name, tmp_path):
     """The NLL is logged beside the loss, and clips fit their own ID better than others."""
     config = smoke_config(
         {
-            "model.levels": (level(steps=2, width=16, conditional=False),),
+            "model.levels": (level(steps=2, width=16),),
             "train.objective.name": name,
             "train.objective.ramp_steps": 10,
             "train.objective.weight": 4.0,

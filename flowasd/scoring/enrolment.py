@@ -1,0 +1,177 @@
+"""Enrolment: a machine that the flow was not trained on gets a base density of its own.
+
+The steps of the flow are shared by all machine IDs, and say how the sound of a machine of this
+kind varies. What is missing of a new machine is where it lies: a mean in latent space, which some
+clips tell without any training.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float, PyTree
+
+from flowasd.errors import UserError
+from flowasd.features.patches import covering_patches
+from flowasd.flow.glow import Glow
+from flowasd.scoring.calibration import FEW
+from flowasd.scoring.frame_nll import frame_nll
+from flowasd.scoring.rules import Clips, Normality, joined
+
+FOLDS = 5  # of the clips, none of which is scored by its own mean
+
+Bands = Float[np.ndarray, "_ band"]
+Latent = Float[np.ndarray, "_ _"]
+
+
+class Row(NamedTuple):
+    """What the tables of a flow and of a calibration hold of one machine ID.
+
+    Attributes:
+        mean: Mean of the base density of every level.
+        log_scale: Log-scale of the base density of every level.
+        level: As in `Normality`; so are the others.
+    """
+
+    mean: tuple[Latent, ...]
+    log_scale: tuple[Latent, ...]
+    level: float
+    location: Float[np.ndarray, " joined"]
+    spread: Float[np.ndarray, " joined"]
+
+
+def enrol(
+    flow: Glow, normality: Normality, clips: Sequence[Bands], *, length: int, hop: int
+) -> Row:
+    """Finds the row of a new machine from its clips.
+
+    Args:
+        flow: The flow, whose steps all IDs share.
+        normality: Statistics of the IDs that it was trained on.
+        clips: Standardised bands of normal clips of the new machine; at least one.
+        length: Frames of a patch.
+        hop: Distance between patches in frames.
+
+    Raises:
+        UserError: If the steps of the flow see the machine ID.
+    """
+    if any(level.config.conditional for level in flow.levels):
+        raise UserError(
+            "the steps of this flow see the machine ID, so no ID can be added; train with "
+            "conditional=False in every level"
+        )
+    latents = clip_latents(flow, clips, length)
+    mean = tuple(shrunk(base.mean[...], of_level) for base, of_level in _levels(flow, latents))
+    log_scale = tuple(np.asarray(base.log_scale[...]).mean(0) for base in flow.bases)
+    location, spread = normality.location.mean(0), normality.spread.mean(0)
+    others = Row(mean, log_scale, float(normality.level.mean()), location, spread)
+    scores, level = _scores(flow, normality, clips, latents, others, length, hop)
+    n, n_machines = len(clips), len(normality.level)
+    if n < FEW:  # the scores' scatter is that of the other machines
+        location = np.array([others.location[0], scores.mean(0)[1]])
+        return others._replace(location=location)
+    pooled = n_machines * others.spread**2 + n * scores.var(0)
+    return others._replace(
+        level=level, location=scores.mean(0), spread=np.sqrt(pooled / (n_machines + n))
+    )
+
+
+def _levels(flow: Glow, latents: Sequence[np.ndarray]):
+    return zip(flow.bases, latents, strict=True)
+
+
+def _scores(
+    flow: Glow,
+    normality: Normality,
+    clips: Sequence[Bands],
+    latents: Sequence[Float[np.ndarray, "clip _ _"]],
+    row: Row,
+    length: int,
+    hop: int,
+) -> tuple[Float[np.ndarray, "clip joined"], float]:
+    """Scores of clips by the mean of other clips, in folds, and the mean of their NLLs.
+
+    A single clip is scored by its own mean.
+    """
+    count, known = len(clips), len(normality.level)
+    fold = np.arange(count) % FOLDS
+    rows = []
+    for out in range(min(count, FOLDS)):
+        others = [latent[fold != out] if count > 1 else latent for latent in latents]
+        mean = tuple(shrunk(base.mean[...], some) for base, some in _levels(flow, others))
+        rows.append(row._replace(mean=mean))
+    nlls = frame_nll(extended(flow, rows), clips, length=length, hop=hop, batch_size=32)
+    own = [nll[:, [*range(known), known + f]] for nll, f in zip(nlls, fold, strict=True)]
+    new = Clips(own, np.full(count, known))
+    return joined(new, normality), float(np.mean([nll.mean() for nll in new.own_nlls()]))
+
+
+def clip_latents(
+    flow: Glow, clips: Sequence[Bands], length: int
+) -> list[Float[np.ndarray, "clip _ _"]]:
+    """Returns the mean latent of every clip, an array a level."""
+    n_frames = np.array([len(clip) for clip in clips])
+    index, clip = covering_patches(n_frames, length, length)
+    graph, state = nnx.split(flow)
+    patches = jnp.asarray(np.concatenate(clips)[index])
+    count = np.bincount(clip)[:, None, None]
+    latents = []
+    for latent in map(np.asarray, _patch_latents(graph, state, patches)):
+        total = np.zeros((len(clips), *latent.shape[1:]))
+        np.add.at(total, clip, latent)
+        latents.append(total / count)
+    return latents
+
+
+@partial(jax.jit, static_argnames="graph")
+def _patch_latents(
+    graph: nnx.GraphDef[Glow], state: PyTree, x: Float[Array, "batch time band"]
+) -> list[Float[Array, "batch _ _"]]:
+    with jax.default_matmul_precision("highest"):
+        latents, _ = nnx.merge(graph, state).forward(x[..., None], jnp.zeros(len(x), jnp.int32))
+    return [latent.mean(1) for latent in latents]
+
+
+def shrunk(
+    known: Float[Array, "machine band channel"], clips: Float[np.ndarray, "clip band channel"]
+) -> Latent:
+    """Returns the mean of a new machine: that of its clips, drawn towards that of the known IDs.
+
+    It is the posterior mean where machines' means scatter around their common mean as those of
+    the known IDs do, and a clip scatters around its machine's mean with variance 1, for which the
+    flow is trained. With a single known ID nothing is known of the former.
+    """
+    means = np.asarray(known, np.float64)
+    if len(means) == 1:
+        return clips.mean(0)
+    between = means.var(0, ddof=1).mean()
+    share = len(clips) * between / (len(clips) * between + 1)
+    return share * clips.mean(0) + (1 - share) * means.mean(0)
+
+
+def extended(flow: Glow, rows: Sequence[Row]) -> Glow:
+    """Returns the flow with more machine IDs behind those that it has."""
+    flow = nnx.merge(*nnx.split(flow))  # a copy, which shares the arrays
+    for i, base in enumerate(flow.bases):
+        for name in ("mean", "log_scale"):
+            table = getattr(base, name)
+            more = [jnp.asarray(getattr(row, name)[i], jnp.float32) for row in rows]
+            setattr(base, name, nnx.Param(jnp.concatenate([table[...], jnp.stack(more)])))
+    embedding = flow.embedding.embedding[...]
+    unused = jnp.zeros((len(rows), embedding.shape[1]))  # no step sees it
+    flow.embedding.embedding = nnx.Param(jnp.concatenate([embedding, unused]))
+    flow.embedding.num_embeddings += len(rows)
+    return flow
+
+
+def extended_normality(normality: Normality, row: Row) -> Normality:
+    """Returns the statistics with those of one more machine ID."""
+    more = {
+        name: np.concatenate([getattr(normality, name), np.asarray(getattr(row, name))[None]])
+        for name in ("level", "location", "spread")
+    }
+    return normality._replace(**more)
