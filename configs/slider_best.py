@@ -16,6 +16,6 @@ def get_config() -> Any:
     config.frontend.update({"n_fft": 1024, "hop_length": 512})
     config.frontend.pooling.update({"window": 12.0, "hop": 6.0})
     config.model.levels = (level(steps=4, width=64, kernel=(1, 1)),)
-    config.train.patch_length = 1
+    config.train.update({"patch_length": 1, "noise": 0.2})
     config.score.update({"rule": "relative", "hop": 1})
     return config

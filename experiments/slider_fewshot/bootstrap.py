@@ -44,16 +44,19 @@ def weighted_areas(
     The pAUC is standardised after McClish, "Analyzing a portion of the ROC curve", 1989. NaN where
     no normal or no anomalous clip was taken.
     """
-    order = np.argsort(-normal)
-    normal, normal_taken = normal[order], normal_taken[:, order]
-    above = (anomalous[:, None] > normal) + 0.5 * (anomalous[:, None] == normal)
+    thresholds = np.unique(np.concatenate([normal, anomalous]))[::-1]
     with np.errstate(invalid="ignore"):
-        tpr = anomalous_taken @ above / anomalous_taken.sum(1, keepdims=True)
-        reached = np.cumsum(normal_taken, 1) / normal_taken.sum(1, keepdims=True)
+        fpr, tpr = (
+            np.cumsum(taken @ (scores[:, None] == thresholds), 1) / taken.sum(1, keepdims=True)
+            for scores, taken in ((normal, normal_taken), (anomalous, anomalous_taken))
+        )
+    fpr, tpr = (np.pad(rate, ((0, 0), (1, 0))) for rate in (fpr, tpr))
+    width, height = np.diff(fpr), np.diff(tpr)
     areas = []
-    for fpr in (1.0, MAX_FPR):
-        width = np.diff(np.minimum(reached, fpr), axis=1, prepend=0)
-        areas.append((width * tpr).sum(1))
+    for most in (1.0, MAX_FPR):
+        part = np.clip(most - fpr[:, :-1], 0, width)  # of the segment's width
+        slope = np.divide(height, width, out=np.zeros_like(width), where=width > 0)
+        areas.append((part * (tpr[:, :-1] + slope * part / 2)).sum(1))
     least = MAX_FPR**2 / 2
     return np.stack([areas[0], 0.5 * (1 + (areas[1] - least) / (MAX_FPR - least))])
 

@@ -112,9 +112,11 @@ def test_average_of_ids_that_have_runs_of_their_own():
     assert average[5:] == pytest.approx((0.7, 0.35))
 
 
-def test_areas_of_clips_taken_several_times_are_scikit_learns():
+@pytest.mark.parametrize("digits", [0, 9])
+def test_areas_of_clips_taken_several_times_are_scikit_learns(digits):
+    """With ties between normal and anomalous clips, and without."""
     rng = np.random.default_rng(0)
-    normal, anomalous = rng.normal(size=40), rng.normal(1, size=60)
+    normal, anomalous = rng.normal(size=40).round(digits), rng.normal(1, size=60).round(digits)
     taken = [rng.multinomial(n, np.full(n, 1 / n), 5).astype(float) for n in (40, 60)]
     auc, pauc = weighted_areas(normal, anomalous, *taken)
     for i, counts in enumerate(zip(*(t.astype(int) for t in taken), strict=True)):
