@@ -8,8 +8,8 @@ MOVED = 5000  # added to a moved clip's number, so that no two names in train/ m
 
 
 def machine_ids(data: Path) -> list[str]:
-    """The machine IDs of the training clips."""
-    return sorted({_machine_id(clip) for clip in data.glob("train/normal_*")})
+    """The machine IDs of the normal clips."""
+    return sorted({_machine_id(clip) for clip in data.glob("t*/normal_*")})
 
 
 def lay_out_fold(data: Path, fold: int, root: Path, machine_id: str | None = None) -> Path:

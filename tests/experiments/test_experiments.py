@@ -144,6 +144,8 @@ def test_interval_is_that_of_the_choice_of_clips():
 
 
 def test_one_machine_alone_has_no_clip_of_another(data, tmp_path):
+    for clip in data.glob("train/*id_02*"):
+        clip.unlink()  # those that test clips are moved to are enough
     assert machine_ids(data) == ["id_00", "id_02"]
     whole = lay_out_fold(data, 1, tmp_path / "folds")
     alone = lay_out_fold(data, 1, tmp_path / "folds", "id_02")
