@@ -108,15 +108,8 @@ class Detector:
         """
         best = restore_best(workdir)
         settings = best.config if config is None else _settings(workdir, best.config, config)
-        return cls(
-            flow=best.flow,
-            statistics=best.statistics,
-            machine_ids=best.machine_ids,
-            config=settings,
-            trained_root=best.config.data.root,
-            kind=best.kind,
-            step=best.step,
-        )
+        trained_root = best.config.data.root
+        return cls(**best._replace(config=settings)._asdict(), trained_root=trained_root)
 
     @property
     def frontend(self) -> FrontendConfig:

@@ -108,8 +108,6 @@ def run() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except (UserError, OSError) as error:
-        # Orbax leaves coroutines behind where arrays are damaged; they fail as the process ends.
-        sys.unraisablehook = lambda _: None
         print(f"flowasd: {error}", file=sys.stderr)
         parallel.leave(2)
     except KeyboardInterrupt:

@@ -86,7 +86,7 @@ def test_clips(run):
 def recordings():
     """The real recordings beside the repository."""
     if not SHARED.is_dir():
-        pytest.skip("the real recordings (../shared/data) are not here")
+        pytest.skip("needs the real recordings, which are not in the repository, in ../shared/data")
     return SHARED
 
 

@@ -46,8 +46,8 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "2 steps of flow": {"level.steps": 2},
     "8 steps of flow": {"level.steps": 8},
     # Training
-    "noise 0.01": {"train.noise": 0.01},
-    "noise 0.1": {"train.noise": 0.1},
+    "noise 0.03": {"train.noise": 0.03},
+    "noise 0.2": {"train.noise": 0.2},
     "noise 0.3": {"train.noise": 0.3},
     "800 updates": {"train.steps": 800},
     "batch of 128": {"train.batch_size": 128},

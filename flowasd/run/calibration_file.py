@@ -1,21 +1,20 @@
 """calibration.npz: the statistics of normal clips that a run's scores are measured by."""
 
 import hashlib
-import io
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from flowasd.config import RunConfig
 from flowasd.errors import UserError
-from flowasd.files import write_bytes
-from flowasd.run.records import FORMAT, check_format, damaged
+from flowasd.run.records import read_arrays, write_arrays
 from flowasd.run.workdir import trained_keys
 from flowasd.scoring.rules import Normality
 
 NAME = "calibration.npz"  # in the workdir
-REPEAT = "repeat the training command, which writes it again"
+REPEAT = "repeat the training command with the settings that are wanted, which writes it again"
 
 
 def calibration_key(config: RunConfig, step: int) -> str:
@@ -30,11 +29,8 @@ def calibration_key(config: RunConfig, step: int) -> str:
 
 
 def save_calibration(workdir: Path, normality: Normality, key: str) -> None:
-    """Writes the arrays as one compressed npz file."""
-    arrays = normality._asdict() | {"format": FORMAT, "key": key}
-    file = io.BytesIO()
-    np.savez_compressed(file, **arrays)
-    write_bytes(workdir / NAME, file.getvalue())
+    """Writes the statistics with the key of what they depend on."""
+    write_arrays(workdir / NAME, normality._asdict(), key)
 
 
 def load_calibration(workdir: Path, key: str) -> Normality:
@@ -45,20 +41,11 @@ def load_calibration(workdir: Path, key: str) -> Normality:
     """
     path = workdir / NAME
     try:
-        with np.load(io.BytesIO(path.read_bytes())) as arrays:
-            check_format(path, int(arrays["format"]) if "format" in arrays else 1, REPEAT)
-            stored = str(arrays["key"])
-            rest = {name: arrays[name] for name in ("level", "location", "spread")}
-            floor = float(arrays["floor"])
+        return read_arrays(path, key, REPEAT, _normality)
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing: training has not ended; repeat its command") from error
-    except UserError:
-        raise
-    except Exception as error:  # numpy and zipfile raise all kinds of exceptions on damaged files
-        raise damaged(path, error, REPEAT) from error
-    if stored != key:
-        raise UserError(
-            f"{path} was made for another step or with another --config.score.hop; "
-            "repeat the training command with the settings that are wanted"
-        )
-    return Normality(floor=floor, **rest)
+
+
+def _normality(arrays: Mapping[str, np.ndarray]) -> Normality:
+    tables = {name: arrays[name] for name in ("level", "location", "spread")}
+    return Normality(**tables, floor=float(arrays["floor"]))

@@ -5,8 +5,12 @@ only training needs) and `card` (JSON: config, machine IDs, front-end statistics
 kept: the last one, and the one with the lowest validation NLL.
 """
 
-from collections.abc import Mapping
+import logging
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
+from inspect import iscoroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -135,7 +139,8 @@ class Checkpoints:
 
     def _restore(self, step: int, item: str, args: ocp.args.CheckpointArgs) -> Any:
         try:
-            return self._manager.restore(step, args=ocp.args.Composite(**{item: args}))[item]
+            with _hidden_late_reads():
+                return self._manager.restore(step, args=ocp.args.Composite(**{item: args}))[item]
         except Exception as error:  # orbax raises plain exceptions where arrays are damaged
             raise UserError(
                 f"{self._manager.directory / str(step)}: this checkpoint is damaged "
@@ -145,6 +150,32 @@ class Checkpoints:
     def close(self) -> None:
         """Waits until all is written and releases the folder."""
         self._manager.close()
+
+
+@contextmanager
+def _hidden_late_reads() -> Iterator[None]:
+    """Prints nothing of reads that go on after another array has turned out to be damaged.
+
+    Orbax gives up at the first damaged array and closes its event loop. Reads of other arrays that
+    end later fail where nobody can catch it: Python and asyncio would report each with a traceback.
+    This stays so after a failure, since the last of them may end at any time.
+    """
+    usual, log = sys.unraisablehook, logging.getLogger("asyncio")
+
+    def hook(failure: Any) -> None:
+        read = failure.object
+        abandoned = iscoroutine(read) and "orbax" in read.cr_code.co_filename
+        if not abandoned and str(failure.exc_value) != "Event loop is closed":
+            usual(failure)
+
+    def retrieved(record: logging.LogRecord) -> bool:
+        return "exception was never retrieved" not in record.getMessage()
+
+    sys.unraisablehook = hook
+    log.addFilter(retrieved)
+    yield
+    sys.unraisablehook = usual
+    log.removeFilter(retrieved)
 
 
 def _validation_nll(folder: Path, metrics: Any) -> float:

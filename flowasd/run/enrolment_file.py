@@ -1,15 +1,12 @@
 """enrolled/ID.npz: the machines that were added to a run without training."""
 
-import io
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from flowasd.errors import UserError
-from flowasd.files import write_bytes
-from flowasd.run.records import FORMAT, check_format, damaged
+from flowasd.run.records import read_arrays, write_arrays
 from flowasd.scoring.enrolment import Row
 
 FOLDER = "enrolled"  # in the workdir
@@ -41,57 +38,43 @@ def save_enrolment(workdir: Path, machine_id: str, enrolment: Enrolment, key: st
     arrays = enrolment.row._asdict()
     for table in TABLES:
         arrays |= {f"{table}.{i}": level for i, level in enumerate(arrays.pop(table))}
-    file = io.BytesIO()
-    recordings = np.array(enrolment.recordings)
-    np.savez_compressed(file, **arrays, recordings=recordings, format=FORMAT, key=key)
     (workdir / FOLDER).mkdir(exist_ok=True)
-    write_bytes(workdir / FOLDER / f"{machine_id}.npz", file.getvalue())
+    arrays["recordings"] = np.array(enrolment.recordings)
+    write_arrays(workdir / FOLDER / f"{machine_id}.npz", arrays, key)
 
 
-def load_enrolments(workdir: Path, key: str) -> dict[str, Enrolment]:
+def load_enrolments(workdir: Path, key: str | None) -> dict[str, Enrolment]:
     """Reads every machine that was added to a run, by its ID.
+
+    Args:
+        workdir: Folder of the run.
+        key: As for `save_enrolment`; `None` if any will do.
 
     Raises:
         UserError: If a file is damaged, of another format, or made with another key.
     """
-    return {path.stem: _load(path, key) for path in sorted((workdir / FOLDER).glob("*.npz"))}
+    paths = sorted((workdir / FOLDER).glob("*.npz"))
+    return {path.stem: read_arrays(path, key, REPEAT, _enrolment) for path in paths}
 
 
 def enrolled_recordings(workdir: Path) -> dict[str, str]:
     """Returns the digests of all recordings that machines were enrolled from, and whose they are.
 
     Raises:
-        UserError: As `load_enrolments` does, whatever the key.
+        UserError: If a file is damaged or of another format.
     """
-    return {
-        recording: path.stem
-        for path in sorted((workdir / FOLDER).glob("*.npz"))
-        for recording in _load(path, None).recordings
-    }
+    enrolments = load_enrolments(workdir, None)
+    return {digest: machine for machine, own in enrolments.items() for digest in own.recordings}
 
 
-def _load(path: Path, key: str | None) -> Enrolment:
-    try:
-        with np.load(io.BytesIO(path.read_bytes())) as arrays:
-            check_format(path, int(arrays["format"]) if "format" in arrays else 1, REPEAT)
-            tables = {table: _levels(arrays, table) for table in TABLES}
-            level = float(arrays["level"])
-            location, spread = arrays["location"], arrays["spread"]
-            recordings, stored = tuple(map(str, arrays["recordings"])), str(arrays["key"])
-    except UserError:
-        raise
-    except Exception as error:  # numpy and zipfile raise all kinds of exceptions on damaged files
-        raise damaged(path, error, REPEAT) from error
-    if key is not None and stored != key:
-        raise UserError(
-            f"{path} was made for another step or with another --config.score.hop; {REPEAT}"
-        )
-    row = Row(tables["mean"], tables["log_scale"], level, location, spread)
-    return Enrolment(row, recordings)
+def _enrolment(arrays: Mapping[str, np.ndarray]) -> Enrolment:
+    mean, log_scale = (_levels(arrays, table) for table in TABLES)
+    row = Row(mean, log_scale, float(arrays["level"]), arrays["location"], arrays["spread"])
+    return Enrolment(row, tuple(map(str, arrays["recordings"])))
 
 
-def _levels(arrays: np.lib.npyio.NpzFile, table: str) -> tuple[np.ndarray, ...]:
-    names: Sequence[str] = [name for name in arrays.files if name.startswith(f"{table}.")]
-    if not names:
+def _levels(arrays: Mapping[str, np.ndarray], table: str) -> tuple[np.ndarray, ...]:
+    count = sum(name.startswith(f"{table}.") for name in arrays)
+    if not count:
         raise KeyError(table)
-    return tuple(arrays[f"{table}.{i}"] for i in range(len(names)))
+    return tuple(arrays[f"{table}.{i}"] for i in range(count))

@@ -1,11 +1,17 @@
 """Reading and writing a run's own files: each has a format version and is validated on reading."""
 
+import io
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import numpy as np
 
 from flowasd.errors import UserError
-from flowasd.files import write_text
+from flowasd.files import write_bytes, write_text
+
+Content = TypeVar("Content")
 
 FORMAT = 3  # of all files of a run; raise it when one of them changes
 
@@ -54,4 +60,50 @@ def read_record(path: Path, remedy: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise damaged(path, "not an object", remedy)
     check_format(path, content.pop("format", 1), remedy)
+    return content
+
+
+def write_arrays(path: Path, arrays: Mapping[str, Any], key: str) -> None:
+    """Writes arrays as one compressed npz file, with the format version.
+
+    Args:
+        path: The file.
+        arrays: The arrays by name.
+        key: Digest of all that they depend on.
+    """
+    file = io.BytesIO()
+    np.savez_compressed(file, **arrays, format=FORMAT, key=key)
+    write_bytes(path, file.getvalue())
+
+
+def read_arrays(
+    path: Path,
+    key: str | None,
+    remedy: str,
+    build: Callable[[Mapping[str, np.ndarray]], Content],
+) -> Content:
+    """Reads what `write_arrays` wrote.
+
+    Args:
+        path: The file.
+        key: The key that it must have been written with; `None` if any will do.
+        remedy: What to do if the file is no good, as the end of a sentence.
+        build: Makes the content of the arrays.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        UserError: If it is damaged, of another format, or written with another key.
+    """
+    try:
+        with np.load(io.BytesIO(path.read_bytes())) as arrays:
+            check_format(path, int(arrays["format"]) if "format" in arrays else 1, remedy)
+            stored, content = str(arrays["key"]), build(arrays)
+    except (FileNotFoundError, UserError):
+        raise
+    except Exception as error:  # numpy and zipfile raise all kinds of exceptions on damaged files
+        raise damaged(path, error, remedy) from error
+    if key is not None and stored != key:
+        raise UserError(
+            f"{path} was made for another step or with another --config.score.hop; {remedy}"
+        )
     return content

@@ -13,14 +13,14 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax.sharding import Mesh
-from jaxtyping import Array, Int, Key, PyTree
+from jaxtyping import Array, Key, PyTree
 from tqdm import tqdm
 
 from flowasd.config import RunConfig, TrainConfig
 from flowasd.data.source import Source, open_source
 from flowasd.errors import UserError
 from flowasd.features.cache import Features, source_features
-from flowasd.features.frontend import STD_FLOOR, Standardisation, fit_standardisation, standardise
+from flowasd.features.frontend import fit_standardisation
 from flowasd.flow.glow import Glow
 from flowasd.run.checkpoint import Checkpoints
 from flowasd.run.metric_log import MetricLog, Row, read_metrics
@@ -28,7 +28,7 @@ from flowasd.run.splits import check_shared, record_splits
 from flowasd.run.workdir import open_workdir, record_config
 from flowasd.training import parallel
 from flowasd.training.bank import Bank, BatchSource, Drawable, make_bank
-from flowasd.training.gaussian import Gaussian, fit_gaussian
+from flowasd.training.gaussian import Gaussian, starting_gaussian
 from flowasd.training.step import (
     TrainState,
     initial_state,
@@ -213,14 +213,6 @@ def open_run(config: RunConfig, workdir: Path) -> tuple[Source, dict[str, Featur
     else:
         check_shared(workdir, source, features)
     return source, features
-
-
-def starting_gaussian(
-    features: Features, machine: Int[np.ndarray, " clip"], statistics: Standardisation
-) -> Gaussian:
-    """Fits the Gaussian that a flow starts as; within the IDs no band moves less than 0.1 dB."""
-    clips = (standardise(clip, statistics) for clip in features.clips())
-    return fit_gaussian(clips, features.n_frames, machine, (STD_FLOOR / statistics.std) ** 2)
 
 
 def train_together(

@@ -1,45 +1,21 @@
 """The whole flow: its density, its gradient, its IDs, its precision."""
 
-from collections.abc import Sequence
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 from flax import nnx
-from scipy.stats import multivariate_normal
 
 from flowasd.config import RunConfig
 from flowasd.flow.bijection import LevelConfig
-from flowasd.flow.glow import Glow, ModelConfig, make_glow
+from flowasd.flow.glow import make_glow
 from tests.conftest import randomise
 from tests.flow.counting import dot_flops
+from tests.flow.made_flows import SHAPES, make
 
 pytestmark = pytest.mark.usefixtures("double")
-
-SHAPES = {
-    "mel": [LevelConfig((1, -1), 2, 16, (5, 1), conditional=True)],
-    "image": [LevelConfig((2, 2), 2, 16, (3, 3), conditional=True)] * 3,
-}
-
-
-def make(
-    levels: Sequence[LevelConfig],
-    n_bands: int = 8,
-    n_machines: int = 2,
-    embed: int = 4,
-    dtype: str = "float64",
-) -> Glow:
-    """A fresh flow; what is compiled whole takes a third of the time of one operation at a time."""
-    config = ModelConfig(tuple(levels), embed, dtype)
-
-    @nnx.jit
-    def build() -> Glow:
-        return Glow(config, n_bands=n_bands, n_machines=n_machines, rngs=nnx.Rngs(0))
-
-    return build()
 
 
 @pytest.fixture(params=["mel", pytest.param("image", marks=pytest.mark.slow)])
@@ -140,45 +116,6 @@ def test_shared_levels_run_once_however_many_machines(conditional, least, most):
     assert least <= flops(4) / flops(1) <= most
 
 
-def known_gaussian(n_machines, n_bands):
-    """Means of all IDs, and one covariance."""
-    rng = np.random.default_rng(0)
-    root = rng.normal(size=(n_bands, n_bands)) / 2 + np.eye(n_bands)
-    return rng.normal(size=(n_machines, n_bands)), root @ root.T
-
-
-def started(flow, mean, covariance):
-    """The flow, started at a Gaussian."""
-    factor = jnp.asarray(np.linalg.cholesky(np.linalg.inv(covariance)).T)
-    nnx.jit(Glow.start_at)(flow, jnp.asarray(mean), factor)
-    return flow
-
-
-def density(mean, covariance, patches):
-    """Scipy's log-density of every frame."""
-    return multivariate_normal(mean, covariance).logpdf(patches[..., 0])  # pyright: ignore[reportArgumentType]
-
-
-def test_it_starts_as_the_gaussian_of_every_machine(shape, patches):
-    mean, covariance = known_gaussian(2, 8)
-    flow = started(make(SHAPES[shape]), mean, covariance)
-    every = jax.jit(flow.log_prob_machines)(patches)
-    for machine in range(2):
-        frames = density(mean[machine], covariance, patches)
-        np.testing.assert_allclose(every[..., machine].sum(1), frames.sum(1), rtol=1e-9)
-
-
-def test_in_float32_it_starts_as_the_gaussian_to_rounding(patches):
-    mean, covariance = known_gaussian(2, 8)
-    expected = density(mean[1], covariance, patches)
-    with jax.enable_x64(False):
-        flow = make(SHAPES["mel"], dtype="float32")
-        single = (np.asarray(a, np.float32) for a in (mean, covariance))
-        log_prob = jax.jit(started(flow, *single).log_prob_frames)
-        frames = log_prob(jnp.asarray(patches, jnp.float32), jnp.ones(3, jnp.int32))
-    np.testing.assert_allclose(frames, expected, rtol=1e-4)
-
-
 @pytest.mark.slow
 def test_float32_agrees_with_float64(shape, glow, patches):
     double = jax.jit(glow.log_prob)(patches, MACHINE)
@@ -228,18 +165,6 @@ def test_bfloat16_stays_inside_the_coupling_networks(key):
         )
 
 
-@pytest.mark.slow
-def test_constant_input_stays_finite(shape):
-    """A silent recording: no variance in any band."""
-    silent = jnp.full((3, 16, 8, 1), -4.0)
-    flow = started(make(SHAPES[shape]), np.full((2, 8), -4.0), np.eye(8))
-    graph, state = nnx.split(flow)
-    density = jax.value_and_grad(lambda s: nnx.merge(graph, s).log_prob(silent, MACHINE).mean())
-    value, gradient = jax.jit(density)(state)
-    assert np.isfinite(value)
-    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
-
-
 def test_impossible_shapes_are_refused():
     with pytest.raises(ValueError, match="does not divide"):
         make([LevelConfig((1, 3), 1, 8, (1, 1))])
@@ -273,42 +198,3 @@ def test_flops_are_nearly_all_that_xla_counts():
     cost = jax.jit(flow.log_prob).lower(x, MACHINE[:1]).cost_analysis()
     assert cost is not None
     assert 0.9 <= flow.flops(64) / cost["flops"] <= 1
-
-
-@pytest.mark.slow
-def test_fits_a_gaussian_with_full_covariance(key):
-    """The NLL approaches the entropy, and samples have the data's mean and covariance."""
-    dim = 4
-    (mean,), covariance = known_gaussian(1, dim)
-    root = np.linalg.cholesky(covariance)
-    _, log_det = np.linalg.slogdet(covariance)
-    entropy = 0.5 * (dim * np.log(2 * np.pi * np.e) + log_det)
-    level = LevelConfig((1, dim), 2, 8, (1, 1))
-    flow = make([level], n_bands=dim, n_machines=1, embed=1)
-    machine = jnp.zeros(512, int)
-
-    def draw(key):
-        noise = jax.random.normal(key, (512, 1, dim))
-        return jnp.asarray(mean + noise @ root.T)[..., None]
-
-    graph, params, constants = nnx.split(flow, nnx.Param, ...)
-    params, constants = nnx.as_pure(params), nnx.as_pure(constants)
-    optimizer = optax.adam(optax.cosine_decay_schedule(1e-2, 500))
-
-    def step(carry, key):
-        params, opt_state = carry
-        loss, gradient = jax.value_and_grad(
-            lambda p: -nnx.merge(graph, p, constants).log_prob(draw(key), machine).mean()
-        )(params)
-        updates, opt_state = optimizer.update(gradient, opt_state)
-        return (optax.apply_updates(params, updates), opt_state), loss
-
-    keys = jax.random.split(key, 500)
-    (params, _), losses = jax.jit(lambda c: jax.lax.scan(step, c, keys))(
-        (params, optimizer.init(params))
-    )
-    np.testing.assert_allclose(losses[-100:].mean(), entropy, atol=0.05)
-    samples = np.asarray(nnx.merge(graph, params, constants).sample(key, jnp.zeros(20000, int), 1))
-    samples = samples.reshape(-1, dim)
-    np.testing.assert_allclose(samples.mean(0), mean, atol=0.15)
-    np.testing.assert_allclose(np.cov(samples.T), covariance, atol=0.05 * np.trace(covariance))

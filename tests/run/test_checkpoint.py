@@ -1,9 +1,14 @@
 """Which checkpoints a run keeps."""
 
+import logging
+import sys
 from contextlib import closing
+from types import SimpleNamespace
 
 import numpy as np
+import pytest
 
+from flowasd.errors import UserError
 from flowasd.run.checkpoint import Checkpoints
 
 
@@ -20,3 +25,30 @@ def test_best_checkpoint_is_kept_beside_the_last(tmp_path):
         assert checkpoints.card(0) == card | {"mean": [0]}
         restored = checkpoints.restore(0, "model", {"step": np.array([9])})
     np.testing.assert_array_equal(restored["step"], [0])
+
+
+def test_reads_that_end_after_a_failed_restore_print_nothing(tmp_path, monkeypatch, caplog):
+    """By the hook and by the log that report what nobody can catch."""
+    said = []
+    usual = said.append
+    monkeypatch.setattr(sys, "unraisablehook", usual)
+    with closing(Checkpoints(tmp_path, create=True)) as checkpoints:
+        tree = {"step": np.array([1])}
+        card = {"data": "real", "config": {}, "machine_ids": [], "mean": [], "std": [], "start": ""}
+        checkpoints.save(1, tree, tree, card, validation_nll=0.0)
+        checkpoints.restore(1, "model", tree)
+        assert sys.unraisablehook is usual
+        with pytest.raises(UserError, match="this checkpoint is damaged"):
+            checkpoints.restore(1, "model", {"another": np.array([1])})
+    late, other = (
+        SimpleNamespace(exc_value=error, object=None)
+        for error in (RuntimeError("Event loop is closed"), RuntimeError("another"))
+    )
+    for failure in (late, other):
+        sys.unraisablehook(failure)  # pyright: ignore[reportArgumentType]
+    assert said == [other]
+    log = logging.getLogger("asyncio")
+    for message in ("a future's exception was never retrieved", "another"):
+        log.error(message)
+    assert [r.getMessage() for r in caplog.records if r.name == "asyncio"] == ["another"]
+    log.filters.clear()

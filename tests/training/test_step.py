@@ -9,9 +9,9 @@ import pytest
 from flowasd.config import TrainConfig
 from flowasd.features.frontend import Standardisation
 from flowasd.training.bank import make_bank
+from flowasd.training.gaussian import starting_gaussian
 from flowasd.training.parallel import data_mesh
 from flowasd.training.step import initial_state, make_optimizer, step_keys, train_step
-from flowasd.training.train import starting_gaussian
 from tests.conftest import smoke_config
 from tests.training.conftest import save_features, size_of
 

@@ -6,9 +6,10 @@ import pytest
 from flowasd.config import level
 from flowasd.features.frontend import Standardisation
 from flowasd.training.bank import make_bank
+from flowasd.training.gaussian import starting_gaussian
 from flowasd.training.parallel import data_mesh
 from flowasd.training.step import initial_state
-from flowasd.training.train import Data, has_turned, run_steps, starting_gaussian
+from flowasd.training.train import Data, has_turned, run_steps
 from tests.conftest import smoke_config
 from tests.training.conftest import save_features
 

@@ -19,6 +19,7 @@ from flowasd.flow.objective import OBJECTIVES
 from flowasd.run.checkpoint import Checkpoints
 from flowasd.run.metric_log import read_metrics
 from flowasd.training import train
+from flowasd.training.gaussian import starting_gaussian
 from flowasd.training.parallel import data_mesh
 from flowasd.training.step import initial_state, train_step
 from tests.conftest import smoke_config, train_to_first_checkpoint
@@ -31,7 +32,7 @@ def saved_arrays(workdir, step):
     features = source_features(source, config.frontend, config.data.cache_folder)
     statistics = fit_standardisation(features["train"].clips())
     mesh, machine = data_mesh(), source.machine_index("train")
-    start = train.starting_gaussian(features["train"], machine, statistics)
+    start = starting_gaussian(features["train"], machine, statistics)
     _, state = initial_state(config, start, mesh)
     checkpoints = Checkpoints(workdir)
     assert checkpoints.latest == step
