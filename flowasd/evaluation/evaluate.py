@@ -2,7 +2,7 @@
 
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -170,7 +170,9 @@ def _summary(
         "metrics": metrics.summary(columns),
         "clips": {split: len(clips) for split, clips in source.splits.items()},
         "best_step": detector.step,
+        "steps": max(validated, default=None),
         "validation_nll": validated.get(detector.step),
+        "validation_nll_at_start": validated.get(0),
         "test_nll_normal": sum(normal) / len(normal) if normal else None,
         "times": {"train_s": history[-1]["seconds"] if history else None} | times,
         "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
@@ -191,6 +193,7 @@ def describe(evaluation: Evaluation) -> str:
     """Returns the lines that a run ends with."""
     summary = evaluation.summary
     title = f"{summary['machine_type']}, {evaluation.kind} recordings, rule `{evaluation.rule}`"
+    title += f"\n{describe_step(summary)}"
     missing = {clip.machine_id for clip in evaluation.clips}
     missing -= {row.machine_id for rows in evaluation.columns.values() for row in rows}
     lines = [title]
@@ -200,3 +203,20 @@ def describe(evaluation: Evaluation) -> str:
         ids = ", ".join(sorted(missing))
         lines.append(f"No AUC for {ids}: it takes labelled normal and anomalous test clips.")
     return "\n".join(lines)
+
+
+def describe_step(summary: Mapping[str, Any]) -> str:
+    """Says which training step was kept, and why."""
+    best, steps = summary["best_step"], summary["steps"]
+    lowest, start = summary["validation_nll"], summary["validation_nll_at_start"]
+    if lowest is None or start is None:  # the curves of the run were removed
+        return f"Step {best} was kept."
+    if best == 0:
+        return (
+            f"The start, a Gaussian, was kept: {steps} steps did not lower its held-out NLL, "
+            f"{start:.3f}."
+        )
+    return (
+        f"Step {best} of {steps} was kept: it has the lowest held-out NLL, {lowest:.3f}; the "
+        f"start, a Gaussian, has {start:.3f}."
+    )

@@ -11,7 +11,7 @@ from sklearn.metrics import roc_auc_score
 from flowasd.detector import Detector
 from flowasd.errors import UserError
 from flowasd.evaluation.assess import BLEND, SEVERITIES
-from flowasd.evaluation.evaluate import describe, evaluate
+from flowasd.evaluation.evaluate import describe, describe_step, evaluate
 from flowasd.evaluation.results import write_results
 from flowasd.report.report import write_report
 from flowasd.scoring.rules import RULES
@@ -133,3 +133,19 @@ def test_clips_that_were_trained_on_are_not_evaluated(evaluated, tmp_path):
     (copy / "splits.json").write_text(json.dumps(record))
     with pytest.raises(UserError, match="1 of the train split differ"):
         evaluate(copy)
+
+
+def test_it_is_said_which_step_was_kept_and_why(evaluated):
+    """The smoke run keeps its start, by the curves that it left."""
+    evaluation = evaluate(evaluated)
+    nlls = {r["step"]: r["validation_nll"] for r in evaluation.history if "validation_nll" in r}
+    assert min(nlls, key=lambda step: nlls[step]) == 0
+    words = f"a Gaussian, was kept: 20 steps did not lower its held-out NLL, {nlls[0]:.3f}."
+    assert words in describe(evaluation)
+    trained = {"best_step": 40, "steps": 120, "validation_nll": -0.5, "validation_nll_at_start": 0}
+    assert describe_step(trained) == (
+        "Step 40 of 120 was kept: it has the lowest held-out NLL, -0.500; the start, a Gaussian, "
+        "has 0.000."
+    )
+    unknown = trained | {"validation_nll": None, "validation_nll_at_start": None}
+    assert describe_step(unknown) == "Step 40 was kept."
