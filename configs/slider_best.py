@@ -2,8 +2,8 @@
 
     python -m flowasd.main --config=configs/slider_best.py --config.data.root=DIR
 
-It takes two machine IDs or more. On few-shot folds of DCASE 2020 slide rail (five folds, three seeds,
-experiments/slider_fewshot) AUC 99.7 ± 0.0 and pAUC 98.6 ± 0.2.
+It takes two machine IDs or more. On few-shot folds of DCASE 2020 slide rail (five folds, three
+seeds, experiments/slider_fewshot) AUC 99.7 ± 0.0 and pAUC 98.6 ± 0.2.
 """
 
 from typing import Any
