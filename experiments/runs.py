@@ -1,13 +1,13 @@
 """What the experiments share: one run in a folder of its own, and a command line."""
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from absl import app, flags, logging
+from absl import flags
 from ml_collections import ConfigDict
 
+from flowasd.command_line import run_command
 from flowasd.config import parse
 from flowasd.errors import UserError
 from flowasd.evaluation.assess import assess_to_csv
@@ -15,7 +15,6 @@ from flowasd.evaluation.calibrate import calibrate_run
 from flowasd.evaluation.evaluate import evaluate
 from flowasd.evaluation.results import write_results
 from flowasd.report.report import write_report
-from flowasd.run.compile_cache import keep_compiled
 from flowasd.run.records import read_record
 from flowasd.training.train import train
 
@@ -51,17 +50,5 @@ def numbers(flag: flags.FlagHolder[list[str]]) -> list[int]:
 
 
 def command(main: Callable[[], None]) -> None:
-    """Parses the flags and runs the main function of an experiment.
-
-    Wrong flags, and whatever else the user can mend, end as one line and status 2.
-    """
-    logging.set_verbosity(logging.ERROR)
-    keep_compiled()
-    app.define_help_flags()
-    try:
-        if surplus := flags.FLAGS(sys.argv)[1:]:
-            raise UserError(f"not a flag: {' '.join(surplus)}")
-        main()
-    except (flags.Error, UserError, OSError) as error:
-        print(f"experiments: {error}", file=sys.stderr)
-        sys.exit(2)
+    """Runs the main function of an experiment on the command's flags and exits."""
+    run_command(main, "experiments")

@@ -1,19 +1,16 @@
-"""The command line: flags, modes, and errors on one line.
+"""The command line: flags and modes.
 
 python -m flowasd.main --config=configs/slider.py --workdir=runs/slider
 """
 
-import os
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
-from absl import app, flags, logging
+from absl import flags
 from ml_collections import config_flags
 
+from flowasd.command_line import run_command
 from flowasd.config import parse
 from flowasd.errors import UserError
-from flowasd.run.compile_cache import keep_compiled
 from flowasd.training import parallel
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "Config file, such as configs/slider.py.")
@@ -44,10 +41,8 @@ def workdir() -> Path:
     return Path("runs", Path(config_flags.get_config_filename(flags.FLAGS["config"])).stem)
 
 
-def main(argv: Sequence[str]) -> int:
+def main() -> int:
     """Runs one mode and returns the exit status."""
-    if len(argv) > 1:
-        raise UserError(f"not a flag: {' '.join(argv[1:])}")
     config = None if CONFIG.value is None else parse(CONFIG.value)
     if MODE.value == "score":
         if ENGINE.value == "ray":
@@ -85,34 +80,9 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def parse_flags(argv: Sequence[str]) -> Sequence[str]:
-    """Parses the flags; a wrong one, or a config that does not load, is a `UserError`."""
-    try:
-        rest = flags.FLAGS(argv)
-        if CONFIG.value is not None:
-            CONFIG.value.seed  # noqa: B018  a config that did not load says so when it is used
-        return rest
-    except (flags.Error, AttributeError, LookupError, TypeError, ValueError) as error:
-        raise UserError(" ".join(str(error).split())) from error
-    except (ImportError, NameError, OSError, SyntaxError) as error:
-        raise UserError(f"the config does not load: {' '.join(str(error).split())}") from error
-
-
 def run() -> None:
-    """Runs `main`; what the user can mend ends as one line and status 2."""
-    logging.set_verbosity(logging.ERROR)
-    keep_compiled()
-    try:
-        app.run(main, flags_parser=parse_flags)
-    except BrokenPipeError:  # the reader of our output, such as `head`, has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    except (UserError, OSError) as error:
-        print(f"flowasd: {error}", file=sys.stderr)
-        parallel.leave(2)
-    except KeyboardInterrupt:
-        print("flowasd: interrupted; a run goes on from its last checkpoint", file=sys.stderr)
-        parallel.leave(130)
+    """Runs `main` on the command's flags and exits."""
+    run_command(main, "flowasd")
 
 
 if __name__ == "__main__":

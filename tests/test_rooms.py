@@ -22,6 +22,7 @@ ROOMS = (
     ("evaluation",),
     ("serving",),
     ("report",),
+    ("command_line",),
     ("main",),
 )
 RANK = {room: rank for rank, rooms in enumerate(ROOMS) for room in rooms}
