@@ -211,12 +211,13 @@ def describe_step(summary: Mapping[str, Any]) -> str:
     lowest, start = summary["validation_nll"], summary["validation_nll_at_start"]
     if lowest is None or start is None:  # the curves of the run were removed
         return f"Step {best} was kept."
+    chance = "by more than chance explains (paired t test over held-out clips at 1 %)"
     if best == 0:
         return (
             f"The start, a Gaussian, was kept: {steps} steps did not lower its held-out NLL, "
-            f"{start:.3f}."
+            f"{start:.3f}, {chance}."
         )
     return (
-        f"Step {best} of {steps} was kept: it has the lowest held-out NLL, {lowest:.3f}; the "
-        f"start, a Gaussian, has {start:.3f}."
+        f"Step {best} of {steps} was kept: its held-out NLL, {lowest:.3f}, is lower than that of "
+        f"the start, a Gaussian, {start:.3f}, {chance}."
     )

@@ -2,7 +2,7 @@
 
 Each step holds three items: `model` (the flow), `trainer` (optimiser, step and random key, which
 only training needs) and `card` (JSON: config, machine IDs, front-end statistics). Two steps are
-kept: the last one, and the one with the lowest validation NLL.
+kept: the last one, and the one that validation says has surely gained most over the start.
 """
 
 import logging
@@ -48,13 +48,13 @@ class Checkpoints:
         if not create and not folder.is_dir():
             raise UserError(f"{workdir}: no checkpoint here; train first, with --workdir={workdir}")
         policy = ocp.checkpoint_managers
-        nll = partial(_validation_nll, folder)
-        keep_best = policy.BestN(get_metric_fn=nll, reverse=True, n=1)
+        gain = partial(_gain, folder)
+        keep_best = policy.BestN(get_metric_fn=gain, n=1)
         options = ocp.CheckpointManagerOptions(
             create=create,
             read_only=not create,
-            best_fn=nll,
-            best_mode="min",
+            best_fn=gain,
+            best_mode="max",
             preservation_policy=policy.AnyPreservationPolicy([policy.LatestN(1), keep_best]),
             enable_async_checkpointing=False,
             multiprocessing_options=ocp.options.MultiprocessingOptions(
@@ -75,7 +75,7 @@ class Checkpoints:
 
     @property
     def best(self) -> int:
-        """The step with the lowest validation NLL.
+        """The step that has surely gained most over the start, which itself counts as 0.
 
         Raises:
             UserError: If there is no step at all.
@@ -87,9 +87,12 @@ class Checkpoints:
         return step
 
     def save(
-        self, step: int, model: Any, trainer: Any, card: Mapping[str, Any], validation_nll: float
+        self, step: int, model: Any, trainer: Any, card: Mapping[str, Any], gain: float
     ) -> None:
-        """Writes one step; `model` and `trainer` are pytrees of arrays."""
+        """Writes one step; `model` and `trainer` are pytrees of arrays.
+
+        The step with the largest gain is kept for scoring, beside the last one.
+        """
         self._manager.save(
             step,
             args=ocp.args.Composite(
@@ -97,7 +100,7 @@ class Checkpoints:
                 trainer=ocp.args.StandardSave(trainer),
                 card=ocp.args.JsonSave({"format": FORMAT} | dict(card)),
             ),
-            metrics={"validation_nll": validation_nll},
+            metrics={"validation_gain": gain},
         )
 
     def card(self, step: int) -> dict[str, Any]:
@@ -178,8 +181,8 @@ def _hidden_late_reads() -> Iterator[None]:
     log.removeFilter(retrieved)
 
 
-def _validation_nll(folder: Path, metrics: Any) -> float:
-    nll = metrics.get("validation_nll") if isinstance(metrics, Mapping) else None
-    if not isinstance(nll, int | float):
-        raise damaged(folder, "a checkpoint without its validation NLL", REMEDY)
-    return nll
+def _gain(folder: Path, metrics: Any) -> float:
+    gain = metrics.get("validation_gain") if isinstance(metrics, Mapping) else None
+    if not isinstance(gain, int | float):
+        raise damaged(folder, "a checkpoint without its validation gain", REMEDY)
+    return gain

@@ -37,7 +37,7 @@ class Restored(NamedTuple):
 
 
 def restore_best(workdir: Path) -> Restored:
-    """Restores the checkpoint with the lowest validation NLL, without what only training needs.
+    """Restores the checkpoint that is kept for scoring, without what only training needs.
 
     Raises:
         UserError: If the folder holds no checkpoint, or a damaged one.

@@ -1,22 +1,20 @@
-"""The pure functions of training: state, optimiser, one update, the mean NLL of validation."""
+"""The pure functions of training: state, optimiser, one update."""
 
 from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from flax import nnx
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, Key, PRNGKeyArray, PyTree, UInt32
 
 from flowasd.config import RunConfig, TrainConfig
-from flowasd.features.patches import covering_patches
 from flowasd.flow.glow import Glow, make_glow
-from flowasd.flow.objective import nll, objective
+from flowasd.flow.objective import objective
 from flowasd.training import parallel
-from flowasd.training.bank import Bank, Batch
+from flowasd.training.bank import Batch
 from flowasd.training.gaussian import Gaussian
 
 
@@ -36,14 +34,6 @@ class TrainState(NamedTuple):
     constants: PyTree
     opt_state: PyTree
     key: UInt32[Array, "2"]
-
-
-class Patches(NamedTuple):
-    """A fixed set of patches in batches of one shape; the weight of the last one's padding is 0."""
-
-    frames: Int[Array, "step batch time"]
-    machine: Int[Array, "step batch"]
-    weight: Float[Array, "step batch"]
 
 
 def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
@@ -136,32 +126,3 @@ def train_step(
         "train_loss": loss,
         "train_nll": own_nll,
     }
-
-
-def validation_patches(bank: Bank, mesh: Mesh) -> Patches:
-    """Adjacent patches that cover every clip of the bank."""
-    length, batch_size = bank.length, bank.batch_size
-    frames, clip = covering_patches(np.asarray(bank.n_frames), length, length)
-    columns = (frames, np.asarray(bank.machine)[clip], np.ones(len(clip), np.float32))
-    n_batches = -(-len(clip) // batch_size)
-    padding = n_batches * batch_size - len(clip)
-
-    def batches(column: np.ndarray) -> np.ndarray:
-        padded = np.pad(column, [(0, padding)] + [(0, 0)] * (column.ndim - 1))
-        return padded.reshape(n_batches, batch_size, *column.shape[1:])
-
-    return Patches(*parallel.replicate(mesh, [*map(batches, columns)]))
-
-
-def mean_nll(
-    state: TrainState, bank: Bank, patches: Patches, *, graph: nnx.GraphDef[Glow], mesh: Mesh
-) -> Float[Array, ""]:
-    """Mean NLL over a fixed set of patches, without noise, in nats per dimension."""
-    flow = nnx.merge(graph, state.params, state.constants)
-
-    def batch_sum(batch: Patches) -> Array:
-        batch = jax.lax.with_sharding_constraint(batch, parallel.split(mesh))
-        x = bank.frames[batch.frames][..., None]
-        return (batch.weight * nll(flow, x, batch.machine)).sum()
-
-    return jax.lax.map(batch_sum, patches).sum() / patches.weight.sum()

@@ -32,12 +32,11 @@ from flowasd.training.gaussian import Gaussian, starting_gaussian
 from flowasd.training.step import (
     TrainState,
     initial_state,
-    mean_nll,
     step_keys,
     train_step,
-    validation_patches,
 )
 from flowasd.training.stream import Stream
+from flowasd.training.validation import sure_gain, validator
 
 # What each item of a checkpoint takes from the state: scoring reads `model` alone.
 ITEMS = {"model": ("params", "constants"), "trainer": ("step", "opt_state", "key")}
@@ -50,11 +49,11 @@ class Data(NamedTuple):
     validation: Bank
 
 
-def restore_state(checkpoints: Checkpoints, state: TrainState) -> TrainState:
-    """The state of the last checkpoint; `state` gives the shapes."""
+def restore_state(checkpoints: Checkpoints, state: TrainState) -> TrainState | None:
+    """The state of the last checkpoint, if there is one; `state` gives the shapes."""
     step = checkpoints.latest
     if step is None:
-        return state
+        return None
     fields = state._asdict()
     for item, names in ITEMS.items():
         template = {name: fields[name] for name in names}
@@ -76,9 +75,10 @@ def has_turned(validated: Sequence[float], patience: int) -> bool:
 def run_steps(
     config: TrainConfig,
     graph: nnx.GraphDef[Glow],
-    state: TrainState,
+    start: TrainState,
     data: Data,
     mesh: Mesh,
+    restored: TrainState | None = None,
     validated: Sequence[float] = (),
 ) -> Iterator[tuple[TrainState, Row]]:
     """Trains until the held-out NLL has turned or the last step is done.
@@ -89,14 +89,15 @@ def run_steps(
     Args:
         config: The `train` part of the run's config.
         graph: Structure of the flow.
-        state: The state that training goes on from.
+        start: The state before the first update.
         data: What is trained and validated on.
         mesh: The devices.
-        validated: The NLL of every validation up to this state.
+        restored: The state that training goes on from, if it is a later one.
+        validated: The NLL of every validation up to the restored state.
 
     Yields:
         The state (valid until the next one is asked for, since its memory is used again) and its
-        metrics, among them `validation_nll` where it was validated.
+        metrics, among them `validation_nll` and `validation_gain` where it was validated.
 
     Raises:
         UserError: If the loss is no longer finite.
@@ -112,11 +113,17 @@ def run_steps(
         state, rows = jax.lax.scan(lambda s, one: step(s, drawable.draw(one)), state, by)
         return state, jax.tree.map(jnp.mean, rows)
 
-    validate = jax.jit(partial(mean_nll, graph=graph, mesh=mesh), out_shardings=everywhere)
-    patches = validation_patches(data.validation, mesh)
-    if not nlls:
-        nlls.append(float(validate(state, data.validation, patches)))
-        yield state, {"step": int(state.step), "validation_nll": nlls[-1]}
+    validate = validator(data.validation, graph, mesh)
+    at_start = validate(start)
+
+    def validation(state: TrainState) -> Row:
+        clips = at_start if state is start else validate(state)
+        nlls.append(float(clips.mean()))
+        return {"validation_nll": nlls[-1], "validation_gain": sure_gain(at_start, clips)}
+
+    state = start if restored is None else restored
+    if restored is None:
+        yield start, {"step": 0} | validation(start)
     feed = data.train.feed(patch_keys(state, config.steps), config.log_every, mesh)
     first, hidden = int(state.step), None if parallel.is_first() else True
     with tqdm(total=config.steps, initial=first, unit="step", desc="train", disable=hidden) as bar:
@@ -127,8 +134,7 @@ def run_steps(
             reached = first + done * config.log_every
             row: Row = {"step": reached} | {key: float(mean) for key, mean in means.items()}
             if reached % config.eval_every == 0 or reached == config.steps:
-                row["validation_nll"] = float(validate(state, data.validation, patches))
-                nlls.append(row["validation_nll"])
+                row |= validation(state)
                 bar.set_postfix(validation_nll=f"{row['validation_nll']:.4f}", refresh=False)
             if not all(map(math.isfinite, row.values())):
                 raise UserError(
@@ -157,19 +163,20 @@ def fit(
     """
     graph, state = initial_state(config, start, mesh)
     with closing(Checkpoints(workdir, create=True)) as checkpoints:
-        state = restore_state(checkpoints, state)
-        step, first = int(state.step), parallel.is_first()
-        rows = [] if checkpoints.latest is None else read_metrics(workdir)
+        restored = restore_state(checkpoints, state)
+        step, first = checkpoints.latest or 0, parallel.is_first()
+        rows = [] if restored is None else read_metrics(workdir)
         nlls = [r["validation_nll"] for r in rows if "validation_nll" in r and r["step"] <= step]
         with closing(MetricLog(workdir, step)) if first else nullcontext() as log:
-            for reached, row in run_steps(config.train, graph, state, data, mesh, nlls):
+            steps = run_steps(config.train, graph, state, data, mesh, restored, nlls)
+            for reached, row in steps:
                 if log:
                     log.write(row)
-                if "validation_nll" in row:
+                if "validation_gain" in row:
                     fields = reached._asdict()
                     items = {item: {n: fields[n] for n in names} for item, names in ITEMS.items()}
                     checkpoints.save(
-                        int(reached.step), **items, card=card, validation_nll=row["validation_nll"]
+                        int(reached.step), **items, card=card, gain=row["validation_gain"]
                     )
 
 

@@ -13,12 +13,12 @@ from flowasd.run.checkpoint import Checkpoints
 
 
 def test_best_checkpoint_is_kept_beside_the_last(tmp_path):
-    """Validation that only gets worse: the first checkpoint must survive."""
+    """Gains that only get worse: the first checkpoint must survive."""
     card = {"data": "real", "config": {}, "machine_ids": ["id_00"], "std": [1.0], "start": ""}
     with closing(Checkpoints(tmp_path, create=True)) as checkpoints:
         for step in range(4):
             tree = {"step": np.array([step])}
-            checkpoints.save(step, tree, tree, card | {"mean": [step]}, validation_nll=float(step))
+            checkpoints.save(step, tree, tree, card | {"mean": [step]}, gain=-float(step))
     assert sorted(int(path.name) for path in (tmp_path / "checkpoints").iterdir()) == [0, 3]
     with closing(Checkpoints(tmp_path)) as checkpoints:
         assert (checkpoints.best, checkpoints.latest) == (0, 3)
@@ -35,7 +35,7 @@ def test_reads_that_end_after_a_failed_restore_print_nothing(tmp_path, monkeypat
     with closing(Checkpoints(tmp_path, create=True)) as checkpoints:
         tree = {"step": np.array([1])}
         card = {"data": "real", "config": {}, "machine_ids": [], "mean": [], "std": [], "start": ""}
-        checkpoints.save(1, tree, tree, card, validation_nll=0.0)
+        checkpoints.save(1, tree, tree, card, gain=0.0)
         checkpoints.restore(1, "model", tree)
         assert sys.unraisablehook is usual
         with pytest.raises(UserError, match="this checkpoint is damaged"):

@@ -234,7 +234,7 @@ def test_damaged_arrays_are_one_line(step, item, mode, workdir):
     assert len(result.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", "{", '{"validation_nll": "low"}'])
+@pytest.mark.parametrize("content", ["", "[]", "{}", "{", '{"validation_gain": "low"}'])
 def test_a_damaged_figure_that_chooses_the_best_checkpoint_is_one_line(content, workdir):
     (workdir / LAST / "metrics" / "metrics").write_text(content)
     with pytest.raises(UserError, match=r"checkpoints: damaged .*remove the folder of the damaged"):
