@@ -6,9 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+# These are imported before flowasd, because Python would otherwise compile anew, in every process,
+# what a module that is checked by beartype imports.
 import jax
+import matplotlib.pyplot  # noqa: F401
 import numpy as np
+import optax  # noqa: F401
+import orbax.checkpoint  # noqa: F401
 import pytest
+import sklearn.decomposition  # noqa: F401
 from flax import nnx
 from threadpoolctl import threadpool_limits
 
@@ -21,6 +27,11 @@ from flowasd.evaluation.results import write_results
 from flowasd.report.report import write_report
 from flowasd.run.checkpoint import Checkpoints
 from flowasd.training.train import train
+
+# XLA's fusion emitters take two fifths of the time of the whole suite, to compile programs that
+# mostly run once.
+UNFUSED = "--xla_cpu_use_fusion_emitters=false"
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {UNFUSED}"
 
 REPO = Path(__file__).resolve().parent.parent
 SHARED = REPO.parent / "shared" / "data"

@@ -1,4 +1,4 @@
-"""The command line as a user meets it: subprocesses, exit statuses, and one-line errors."""
+"""The command line as a user meets it: exit statuses, and one-line errors."""
 
 import csv
 import json
@@ -12,24 +12,32 @@ import numpy as np
 import pytest
 import soundfile
 
+from tests.commands import Result, command
 from tests.conftest import REPO
 
 pytestmark = pytest.mark.slow
 
-SMOKE = "--config=configs/smoke.py"
+SMOKE = f"--config={REPO}/configs/smoke.py"
 
 
-def flowasd(*args, **environment):
-    command = [sys.executable, "-m", "flowasd.main", *map(str, args)]
+def flowasd(*args: object) -> Result:
+    """Runs the main command in this process."""
+    return command("flowasd.main", *args)
+
+
+def from_the_shell(*args: object, cwd: Path = REPO, **environment: str) -> Result:
+    """Runs the main command in a process of its own."""
     env = os.environ | environment
     if "XDG_CACHE_HOME" in environment:  # what is compiled goes there, not to the suite's own cache
         del env["JAX_COMPILATION_CACHE_DIR"]
-    return subprocess.run(command, cwd=REPO, env=env, capture_output=True, text=True, timeout=300)
+    line = [sys.executable, "-m", "flowasd.main", *map(str, args)]
+    ended = subprocess.run(line, cwd=cwd, env=env, capture_output=True, text=True, timeout=300)
+    return Result(ended.returncode, ended.stdout, ended.stderr)
 
 
 def assert_refused(result, *words):
     """Status 2, and one line on stderr that says what was wrong."""
-    assert result.returncode == 2, result.stderr
+    assert result.status == 2, result.stderr
     assert result.stdout == ""
     lines = result.stderr.strip().splitlines()
     assert lines[0].startswith("flowasd: ")
@@ -53,9 +61,9 @@ def dataset(tmp_path):
 
 def test_the_main_job_from_end_to_end(tmp_path):
     workdir = tmp_path / "run"
-    optimised = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "0"}  # the programs that users run
-    result = flowasd(SMOKE, f"--workdir={workdir}", **optimised)
-    assert result.returncode == 0, result.stderr
+    optimised = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "0", "XLA_FLAGS": ""}  # what users run
+    result = from_the_shell(SMOKE, f"--workdir={workdir}", **optimised)
+    assert result.status == 0, result.stderr
     assert "SIMULATED" in result.stdout
     for row in ("id_00", "id_02", "id_04", "id_06", "Average"):
         assert row in result.stdout
@@ -72,10 +80,9 @@ def test_the_main_job_from_end_to_end(tmp_path):
     # Scoring needs the workdir alone.
     (corpus,) = Path(os.environ["XDG_CACHE_HOME"], "flowasd").rglob("slider/test")
     output = tmp_path / "scores.csv"
-    result = flowasd(
-        "--mode=score", f"--workdir={workdir}", f"--input={corpus}", f"--output={output}"
-    )
-    assert result.returncode == 0, result.stderr
+    line = ("--mode=score", f"--workdir={workdir}", f"--input={corpus}", f"--output={output}")
+    result = from_the_shell(*line)
+    assert result.status == 0, result.stderr
     with output.open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 4 * (3 + 3)
@@ -85,11 +92,11 @@ def test_the_main_job_from_end_to_end(tmp_path):
 def test_compiled_programs_are_kept_between_runs(run, dataset, tmp_path):
     """A second command finds all that it needs in the user's cache folder, and adds nothing."""
     clip = next(dataset.rglob("*.wav"))
-    command = ("--mode=score", f"--workdir={run}", f"--input={clip}")
+    line = ("--mode=score", f"--workdir={run}", f"--input={clip}")
     kept = []
     for _ in range(2):
-        result = flowasd(*command, XDG_CACHE_HOME=str(tmp_path / "cache"))
-        assert result.returncode == 0, result.stderr
+        result = from_the_shell(*line, XDG_CACHE_HOME=str(tmp_path / "cache"))
+        assert result.status == 0, result.stderr
         assert len(result.stderr.splitlines()) == 1  # that it was trained on simulated recordings
         folder = tmp_path / "cache" / "flowasd" / "compiled"
         kept.append({path.name for path in folder.iterdir() if path.name.endswith("-cache")})
@@ -102,7 +109,7 @@ def test_good_files_are_scored_and_bad_ones_listed(run, tmp_path):
     soundfile.write(tmp_path / "normal_id_99_00000000.wav", np.zeros(16000), 16000)
     (tmp_path / "normal_id_00_00000001.wav").write_bytes(b"RIFF")
     result = flowasd("--mode=score", f"--workdir={run}", f"--input={tmp_path}")
-    assert result.returncode == 1
+    assert result.status == 1
     header, row = result.stdout.splitlines()
     assert header == "path,machine_id,score"
     assert "normal_id_00_00000000.wav,id_00," in row
@@ -114,7 +121,7 @@ def test_good_files_are_scored_and_bad_ones_listed(run, tmp_path):
 def test_without_a_test_folder_a_part_is_held_out(dataset, tmp_path):
     workdir = tmp_path / "run"
     result = flowasd(SMOKE, f"--config.data.root={dataset}", f"--workdir={workdir}")
-    assert result.returncode == 0, result.stderr
+    assert result.status == 0, result.stderr
     assert "No AUC for id_0" in result.stdout
     assert "SIMULATED" not in result.stdout
     splits = json.loads((workdir / "splits.json").read_text())["splits"]
@@ -135,14 +142,14 @@ def test_bad_recordings_stop_training_with_all_of_them_listed(dataset, tmp_path)
 
 def test_a_corrected_command_may_use_the_folder_of_the_failed_one(dataset, tmp_path):
     workdir = f"--workdir={tmp_path / 'run'}"
-    assert flowasd(SMOKE, f"--config.data.root={dataset}x", workdir).returncode == 2
+    assert flowasd(SMOKE, f"--config.data.root={dataset}x", workdir).status == 2
     result = flowasd(SMOKE, f"--config.data.root={dataset}/", workdir)
-    assert result.returncode == 0, result.stderr
+    assert result.status == 0, result.stderr
     # Report and evaluation of a finished run, into a folder of their own.
     for mode in ("evaluate", "report"):
         out = tmp_path / mode
         result = flowasd(f"--mode={mode}", workdir, f"--output={out}")
-        assert result.returncode == 0, result.stderr
+        assert result.status == 0, result.stderr
         assert (out / "report.html").exists()
         assert (out / "results").exists() == (mode == "evaluate")
 
@@ -158,7 +165,7 @@ def test_id_with_one_clip_is_trained_on(dataset, tmp_path):
     for path in sorted((dataset / "slider" / "train").glob("normal_id_02_*"))[1:]:
         path.unlink()
     result = flowasd(SMOKE, f"--config.data.root={dataset}", f"--workdir={tmp_path / 'run'}")
-    assert result.returncode == 0, result.stderr
+    assert result.status == 0, result.stderr
 
 
 def test_missing_root_is_no_fallback(tmp_path):
@@ -186,10 +193,8 @@ def test_a_config_of_ones_own_works_from_any_folder(dataset, tmp_path):
         "    config.train.update({'log_every': 5, 'eval_every': 5})\n"
         "    return config\n"
     )
-    command = [sys.executable, "-m", "flowasd.main", f"--config={mine}"]
-    command.append(f"--config.data.root={dataset}")
-    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
-    assert result.returncode == 0, result.stderr
+    result = from_the_shell(f"--config={mine}", f"--config.data.root={dataset}", cwd=tmp_path)
+    assert result.status == 0, result.stderr
     assert (tmp_path / "runs" / "mine" / "report.html").exists()
 
 
@@ -197,7 +202,7 @@ def test_scores_as_json_lines(run, dataset, tmp_path):
     output = tmp_path / "scores.jsonl"
     clip = next(dataset.rglob("*.wav"))
     flags = ("--mode=score", f"--workdir={run}", f"--input={clip}", f"--output={output}")
-    assert flowasd(*flags).returncode == 0
+    assert flowasd(*flags).status == 0
     (row,) = map(json.loads, output.read_text().splitlines())
     assert row.keys() == {"path", "machine_id", "score"}
     assert row["path"] == str(clip)

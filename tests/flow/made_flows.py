@@ -11,7 +11,7 @@ from flowasd.flow.glow import Glow, ModelConfig
 
 SHAPES = {
     "mel": [LevelConfig((1, -1), 2, 16, (5, 1), conditional=True)],
-    "image": [LevelConfig((2, 2), 2, 16, (3, 3), conditional=True)] * 3,
+    "image": [LevelConfig((2, 2), 1, 16, (3, 3), conditional=True)] * 3,
 }
 
 
