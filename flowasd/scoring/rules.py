@@ -96,12 +96,6 @@ def typicality(clips: Clips, normality: Normality) -> PerClip:
     return np.array([abs(n - at).mean() for n, at in zip(clips.own_nlls(), level, strict=True)])
 
 
-def ratio(clips: Clips, normality: Normality) -> PerClip:
-    """Mean NLL under the clip's own ID, less that under the best other ID; 0 with one ID."""
-    nll = clips.mean_nll()
-    return own(nll, clips.machine) - best_other(nll, clips.machine)
-
-
 def relative(clips: Clips, normality: Normality) -> PerClip:
     """Mean NLL under the clip's own ID, less the mean of that over all IDs; 0 with one ID.
 
@@ -139,7 +133,6 @@ FRAME_STATISTICS: dict[str, Callable[[FrameNLL], float]] = {
 RULES: dict[str, Rule] = {
     **{name: of_frames(statistic) for name, statistic in FRAME_STATISTICS.items()},
     "typicality": typicality,
-    "ratio": ratio,
     "relative": relative,
     "combined": combined,
 }
@@ -165,12 +158,3 @@ def judge(clips: Clips, normality: Normality) -> list[Judged]:
 def own(values: PerMachine, machine: Machine) -> PerClip:
     """Returns each clip's value under its own ID."""
     return values[np.arange(len(machine)), machine]
-
-
-def best_other(values: PerMachine, machine: Machine) -> PerClip:
-    """Returns each clip's lowest value under another ID, or its own where there is no other."""
-    if values.shape[1] == 1:
-        return values[:, 0]
-    others = values.copy()
-    others[np.arange(len(machine)), machine] = np.inf
-    return others.min(1)

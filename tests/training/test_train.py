@@ -217,4 +217,4 @@ def test_other_objectives_train_the_ids_apart(name, tmp_path):
     calibrate_run(tmp_path)
     assert read_metrics(tmp_path)[-1]["train_loss"] > read_metrics(tmp_path)[-1]["train_nll"]
     results = evaluate(tmp_path).clips
-    assert np.mean([clip.scores["ratio"] for clip in results if clip.label == 0]) < 0
+    assert np.mean([clip.scores["relative"] for clip in results if clip.label == 0]) < 0
