@@ -3,14 +3,15 @@
 python -m experiments.assess [--runs=runs/ablations,runs/slider_fewshot]
 
 Reads the runs that the other two experiments left; each flow with each score rule is a detector to
-be ranked among those of its fold.
+be ranked among those of its fold. Runs of one machine ID alone have a table of their own.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from absl import flags
 
-from experiments.assess.ranking import Detector, ranking_table
+from experiments.assess.ranking import Detector, groups, ranking_table, with_ceiling
 from experiments.runs import command, read_summary
 from flowasd.errors import UserError
 from flowasd.evaluation.assess import read_estimates
@@ -33,7 +34,7 @@ def detectors_of(run: Path) -> list[Detector]:
     estimates = read_estimates(run / "results" / "assess.csv")
     if not estimates:
         raise UserError(f"{run}: not assessed; run --mode=assess --workdir={run}")
-    fold, seed = run.name.split("_")
+    fold, seed = run.name.rsplit("_", 1)
     flow = f"{run.parent.name.replace('_', ' ')} ({seed})"
     detectors = []
     for rule in dict.fromkeys(estimate.rule for estimate in estimates):
@@ -49,6 +50,22 @@ def detectors_of(run: Path) -> list[Detector]:
     return detectors
 
 
+def setting(detector: Detector) -> str:
+    """Whether the detector was trained on several machine IDs or on one alone."""
+    return "one machine alone" if "_id_" in detector.fold else "several machines"
+
+
+def tables(detectors: Sequence[Detector]) -> str:
+    """Markdown: for every setting a table of all detectors, and one of those on several folds."""
+    parts = []
+    for own in groups(detectors, setting):
+        parts.append(f"{setting(own[0])}, {len(own)} detectors\n\n{ranking_table(own)}")
+        if several := with_ceiling(own):
+            title = f"{setting(own[0])}, {len(several)} detectors on several folds"
+            parts.append(f"{title}\n\n{ranking_table(several)}")
+    return "\n\n".join(parts)
+
+
 def main() -> None:
     done = [path for top in RUNS.value for path in Path(top).glob("*/*/results/summary.json")]
     runs = sorted(path.parent.parent for path in done)
@@ -58,12 +75,13 @@ def main() -> None:
     detectors = [detector for run in runs for detector in detectors_of(run)]
     output = Path(OUTPUT.value)
     output.mkdir(parents=True, exist_ok=True)
-    header = ["fold", "flow", "rule", "auc", *detectors[0].proxies]
-    rows = [[*detector[:-1], *detector.proxies.values()] for detector in detectors]
+    proxies = [*dict.fromkeys(proxy for detector in detectors for proxy in detector.proxies)]
+    header = ["fold", "flow", "rule", "auc", *proxies]
+    rows = [[*d[:-1], *(d.proxies.get(proxy, "") for proxy in proxies)] for d in detectors]
     write_csv(output / "results.csv", [header, *rows])
-    table = ranking_table(detectors)
-    (output / "tables.md").write_text(f"{table}\n")
-    print(f"{len(runs)} trained flows, {len(detectors)} detectors\n{table}")
+    text = tables(detectors)
+    (output / "tables.md").write_text(f"{text}\n")
+    print(f"{len(runs)} trained flows\n{text}")
 
 
 if __name__ == "__main__":

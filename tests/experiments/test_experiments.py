@@ -6,7 +6,12 @@ from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
 from experiments.ablations.variants import VARIANTS, variant
-from experiments.assess.ranking import Detector, rank_correlation, ranking_table
+from experiments.assess.ranking import (
+    Detector,
+    rank_correlation,
+    ranking_table,
+    with_ceiling,
+)
 from experiments.slider_fewshot.bootstrap import interval, weighted_areas
 from experiments.slider_fewshot.folds import FOLDS, lay_out_fold, machine_ids
 from experiments.slider_fewshot.pictures import (
@@ -173,8 +178,18 @@ def test_detectors_are_ranked_within_their_fold():
     assert rank_correlation(detectors, "bad", lambda d: d.fold) == pytest.approx(-1)
     assert np.isnan(rank_correlation(detectors, "good", lambda d: (d.fold, d.flow)))
     _, _, good, bad = ranking_table(detectors).splitlines()
-    assert good == "| good | 1.00 | 1.00 | 1.00 | – | 0.0 | b, `mean` |"
-    assert bad == "| bad | -1.00 | -1.00 | -1.00 | – | 40.0 | c, `mean` |"
+    assert good == "| good | 1.00 [1.00, 1.00] | 1.00 | – | 0.0 | b, `mean` (2 of 2) |"
+    assert bad == "| bad | -1.00 [-1.00, -1.00] | -1.00 | – | 40.0 | c, `mean` (2 of 2) |"
+
+
+def test_the_ceiling_is_what_other_folds_say_of_the_same_detector():
+    """A machine ID that was trained alone has other folds of its own."""
+    aucs = {"fold0": 0.5, "fold1": 0.6, "fold2": 0.8, "fold0_id_00": 0.1, "fold1_id_00": 0.2}
+    detectors = [Detector(fold, "a", "mean", auc, {}) for fold, auc in aucs.items()]
+    detectors += [Detector("fold0", "b", "mean", 0.9, {})]  # on one fold alone: left out
+    found = {d.fold: d.proxies["real AUC on other folds"] for d in with_ceiling(detectors)}
+    expected = {"fold0": 0.7, "fold1": 0.65, "fold2": 0.55, "fold0_id_00": 0.2, "fold1_id_00": 0.1}
+    assert found == pytest.approx(expected)
 
 
 def test_rank_correlation_is_spearmans():
