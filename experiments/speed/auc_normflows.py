@@ -27,7 +27,8 @@ def race_tasks(data: str) -> Tasks:
     """
     torch.manual_seed(0)
     torch.set_num_threads(threads())
-    fold, config = open_fold(data), shape_config("image")
+    fold = open_fold(shape_config("mel", {"data.root": data}))
+    config = shape_config("image")
     flow = make_flow(config, len(fold.source.machine_ids))
     optimizer = torch.optim.Adam(flow.parameters(), config.train.learning_rate, fused=True)
     source = fold.data.train

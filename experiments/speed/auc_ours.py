@@ -7,8 +7,9 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Float
 
+from experiments.speed.shapes import shape_config
 from experiments.speed.side import Tasks
-from flowasd.config import RunConfig, default_config, parse
+from flowasd.config import RunConfig
 from flowasd.data.source import Source, open_source
 from flowasd.evaluation import metrics
 from flowasd.features.cache import source_features
@@ -48,11 +49,8 @@ class Fold(NamedTuple):
         return 100 * max(metrics.average(row).auc for row in rows)
 
 
-def open_fold(data: str) -> Fold:
-    """Reads a data set with a labelled `test`."""
-    settings = default_config()
-    settings.data.root = data
-    config = parse(settings)
+def open_fold(config: RunConfig) -> Fold:
+    """Reads the data set of a config, which has a labelled `test`."""
     source = open_source(config.data, config.seed)
     features = source_features(source, config.frontend, config.data.cache_folder)
     statistics = fit_standardisation(features["train"].clips())
@@ -74,7 +72,7 @@ def open_fold(data: str) -> Fold:
 
 def race_tasks(data: str) -> Tasks:
     """`train`: on to the next validation; `auc`: the AUC then; `ended`: whether it was the last."""
-    fold = open_fold(data)
+    fold = open_fold(shape_config("mel", {"data.root": data}))
     config, machines = fold.config, fold.source.machine_index("test")
     now: dict[str, Any] = {"ended": False}
 

@@ -83,6 +83,6 @@ def train_task(
     """A task: the next dispatch of the training loop, which never comes to a validation."""
     steps = DISPATCHES * config.train.log_every
     settings = replace(config.train, steps=steps, eval_every=steps)
-    validated = [0.0]  # so that the first dispatch comes at once
-    updates = run_steps(settings, graph, state, Data(bank, bank), data_mesh(), validated)
+    data, mesh = Data(bank, bank), data_mesh()
+    updates = run_steps(settings, graph, state, data, mesh, restored=state)  # without a validation
     return lambda: next(updates)[1]["train_loss"]

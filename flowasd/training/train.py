@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import asdict
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -114,12 +114,12 @@ def run_steps(
         return state, jax.tree.map(jnp.mean, rows)
 
     validate = validator(data.validation, graph, mesh)
-    at_start = validate(start)
+    at_start = cache(partial(validate, start))  # a restored run computes it when it validates
 
     def validation(state: TrainState) -> Row:
-        clips = at_start if state is start else validate(state)
+        clips = at_start() if state is start else validate(state)
         nlls.append(float(clips.mean()))
-        return {"validation_nll": nlls[-1], "validation_gain": sure_gain(at_start, clips)}
+        return {"validation_nll": nlls[-1], "validation_gain": sure_gain(at_start(), clips)}
 
     state = start if restored is None else restored
     if restored is None:

@@ -33,7 +33,7 @@ from flowasd.config import level
 from flowasd.evaluation.evaluate import evaluate
 from flowasd.evaluation.results import write_results
 from flowasd.flow.glow import make_glow
-from tests.conftest import REPO
+from tests.conftest import REPO, smoke_config
 from tests.experiments.conftest import experiment
 
 BOTH = {"flowasd": [1.0, 2.0, 4.0], "slow": [3.0, 4.0, 12.0], "fast": [1.0, 1.0, 2.0]}
@@ -142,8 +142,8 @@ def tiny(monkeypatch):
 
     for module in (flow_ours, flows, growth_ours):
         monkeypatch.setattr(module, "shape_config", small_config)
-    for module in (auc_ours, detectors):
-        monkeypatch.setattr(module, "default_config", smoke.get_config)
+    monkeypatch.setattr(auc_ours, "shape_config", lambda shape, changes: smoke_config(changes))
+    monkeypatch.setattr(detectors, "default_config", smoke.get_config)
     for module in (auc, detectors, files, flows, growth, side, startup):
         monkeypatch.setattr(module, "Side", Here)
     small = {auc: {"AUC": 0.1}, flows: {"GEMM": 8}, detectors: {"CLIPS": 2}}
