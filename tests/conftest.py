@@ -8,6 +8,7 @@ from typing import Any
 
 # These are imported before flowasd, because Python would otherwise compile anew, in every process,
 # what a module that is checked by beartype imports.
+import hypothesis
 import jax
 import matplotlib.pyplot  # noqa: F401
 import numpy as np
@@ -32,6 +33,10 @@ from flowasd.training.train import train
 # mostly run once.
 UNFUSED = "--xla_cpu_use_fusion_emitters=false"
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {UNFUSED}"
+
+# An example that is slow says something of the machine alone.
+hypothesis.settings.register_profile("suite", deadline=None)
+hypothesis.settings.load_profile("suite")
 
 REPO = Path(__file__).resolve().parent.parent
 SHARED = REPO.parent / "shared" / "data"

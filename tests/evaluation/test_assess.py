@@ -84,7 +84,7 @@ def assessed(run, tmp_path_factory):
     """What the command prints, and the folder that it writes to."""
     folder = tmp_path_factory.mktemp("assessed")
     result = flowasd("--mode=assess", f"--workdir={run}", f"--output={folder}")
-    assert result.returncode == 0, result.stderr
+    assert result.status == 0, result.stderr
     return result.stdout, folder
 
 

@@ -149,7 +149,7 @@ def test_from_the_shell(workdir, own):
     result = flowasd(
         "--mode=enrol", f"--workdir={workdir}", f"--input={own[0]}", f"--machine_id={NEW}"
     )
-    assert result.returncode == 0, result.stderr
+    assert result.status == 0, result.stderr
     assert result.stdout.startswith(f"{NEW} is enrolled in {workdir}, from 1 recording.")
     result = flowasd(
         "--mode=score", f"--workdir={workdir}", f"--input={own[1]}", f"--machine_id={NEW}"
