@@ -6,7 +6,9 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -25,9 +27,11 @@ def flowasd(*args: object) -> Result:
     return command("flowasd.main", *args)
 
 
-def from_the_shell(*args: object, cwd: Path = REPO, **environment: str) -> Result:
+def from_the_shell(
+    *args: object, cwd: Path = REPO, environment: Mapping[str, str] = MappingProxyType({})
+) -> Result:
     """Runs the main command in a process of its own."""
-    env = os.environ | environment
+    env = os.environ | dict(environment)
     if "XDG_CACHE_HOME" in environment:  # what is compiled goes there, not to the suite's own cache
         del env["JAX_COMPILATION_CACHE_DIR"]
     line = [sys.executable, "-m", "flowasd.main", *map(str, args)]
@@ -46,23 +50,40 @@ def assert_refused(result, *words):
         assert word in result.stderr
 
 
-@pytest.fixture
-def dataset(tmp_path):
-    """A tree of one-second clips: two IDs with ten training clips each, no test folder."""
+def write_dataset(folder: Path) -> Path:
+    """Writes one-second clips: two IDs with ten training clips each, no test folder."""
     rng = np.random.default_rng(0)
-    train = tmp_path / "data" / "slider" / "train"
+    train = folder / "data" / "slider" / "train"
     train.mkdir(parents=True)
     for machine in ("00", "02"):
         for i in range(10):
             name = f"normal_id_{machine}_{i:08d}.wav"
             soundfile.write(train / name, rng.normal(size=16000) * 0.1, 16000)
-    return tmp_path / "data"
+    return folder / "data"
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    """Recordings that the test may change."""
+    return write_dataset(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def corrected(tmp_path_factory):
+    """A run without a test folder, whose first command named a wrong root, and what it printed."""
+    folder = tmp_path_factory.mktemp("corrected")
+    dataset, workdir = write_dataset(folder), folder / "run"
+    wrong = flowasd(SMOKE, f"--config.data.root={dataset}x", f"--workdir={workdir}")
+    assert wrong.status == 2
+    result = flowasd(SMOKE, f"--config.data.root={dataset}/", f"--workdir={workdir}")
+    assert result.status == 0, result.stderr
+    return workdir, result.stdout
 
 
 def test_the_main_job_from_end_to_end(tmp_path):
     workdir = tmp_path / "run"
     optimised = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "0", "XLA_FLAGS": ""}  # what users run
-    result = from_the_shell(SMOKE, f"--workdir={workdir}", **optimised)
+    result = from_the_shell(SMOKE, f"--workdir={workdir}", environment=optimised)
     assert result.status == 0, result.stderr
     assert "SIMULATED" in result.stdout
     for row in ("id_00", "id_02", "id_04", "id_06", "Average"):
@@ -95,7 +116,7 @@ def test_compiled_programs_are_kept_between_runs(run, dataset, tmp_path):
     line = ("--mode=score", f"--workdir={run}", f"--input={clip}")
     kept = []
     for _ in range(2):
-        result = from_the_shell(*line, XDG_CACHE_HOME=str(tmp_path / "cache"))
+        result = from_the_shell(*line, environment={"XDG_CACHE_HOME": str(tmp_path / "cache")})
         assert result.status == 0, result.stderr
         assert len(result.stderr.splitlines()) == 1  # that it was trained on simulated recordings
         folder = tmp_path / "cache" / "flowasd" / "compiled"
@@ -118,12 +139,10 @@ def test_good_files_are_scored_and_bad_ones_listed(run, tmp_path):
     assert "Traceback" not in result.stderr
 
 
-def test_without_a_test_folder_a_part_is_held_out(dataset, tmp_path):
-    workdir = tmp_path / "run"
-    result = flowasd(SMOKE, f"--config.data.root={dataset}", f"--workdir={workdir}")
-    assert result.status == 0, result.stderr
-    assert "No AUC for id_0" in result.stdout
-    assert "SIMULATED" not in result.stdout
+def test_without_a_test_folder_a_part_is_held_out(corrected):
+    workdir, output = corrected
+    assert "No AUC for id_0" in output
+    assert "SIMULATED" not in output
     splits = json.loads((workdir / "splits.json").read_text())["splits"]
     assert all(splits[name] for name in ("train", "validation", "test"))
     summary = json.loads((workdir / "results" / "summary.json").read_text())
@@ -140,11 +159,8 @@ def test_bad_recordings_stop_training_with_all_of_them_listed(dataset, tmp_path)
     assert not (tmp_path / "run" / "metrics.jsonl").exists()
 
 
-def test_a_corrected_command_may_use_the_folder_of_the_failed_one(dataset, tmp_path):
-    workdir = f"--workdir={tmp_path / 'run'}"
-    assert flowasd(SMOKE, f"--config.data.root={dataset}x", workdir).status == 2
-    result = flowasd(SMOKE, f"--config.data.root={dataset}/", workdir)
-    assert result.status == 0, result.stderr
+def test_a_corrected_command_may_use_the_folder_of_the_failed_one(corrected, tmp_path):
+    workdir = f"--workdir={corrected[0]}"
     # Report and evaluation of a finished run, into a folder of their own.
     for mode in ("evaluate", "report"):
         out = tmp_path / mode

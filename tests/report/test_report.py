@@ -14,6 +14,7 @@ from tests.report.evaluations import make_clips, make_example
 
 pytestmark = pytest.mark.slow
 
+BARE = {"history": [], "examples": []}  # what tests of the rest need not wait for
 NAMESPACES = {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
 
 
@@ -38,7 +39,7 @@ def test_reaches_for_nothing_outside(report):
     [("real", "real"), ("SIMULATED", "SIMULATED"), ("real", "SIMULATED"), ("SIMULATED", "real")],
 )
 def test_says_simulated_if_and_only_if(report, data, trained_on):
-    page = report(data=data, trained_on=trained_on, history=[], examples=[])
+    page = report(data=data, trained_on=trained_on, **BARE)
     banner = any(attrs.get("class") == "simulated" for _, attrs in page.tags)
     assert banner == ("SIMULATED" in (data, trained_on))
     assert ("SIMULATED" in page.text) == banner
@@ -47,7 +48,7 @@ def test_says_simulated_if_and_only_if(report, data, trained_on):
 def test_table_holds_sklearns_figures(report):
     ids = ("id_00", "id_02", "id_04")
     clips = make_clips(ids)
-    rows = report(clips=clips).tables["metrics"]
+    rows = report(clips=clips, **BARE).tables["metrics"]
     assert rows[0] == ["Rule", *ids, "Average"]
     assert rows[1] == ["", *["AUC", "pAUC"] * 4]
     assert [row[0] for row in rows[2:]] == ["std", "mean", "max"]  # the headline rule comes first
@@ -70,7 +71,7 @@ def test_verdict(report):
         for machine_id, values in scores.items()
         for label, score in zip([0, 0, 1, 1], values, strict=True)
     ]
-    text = report(clips=clips).text
+    text = report(clips=clips, **BARE).text
     assert "AUC 87.5 %" in text
     assert "over 2 machine IDs" in text
     assert "Lowest AUC: 75.0 % on weak" in text
@@ -90,26 +91,26 @@ def test_pictures_in_order(report):
 
 
 def test_what_to_expect_without_labels(report):
-    text = report(proxy_auc={"std": 0.731, "mean": 0.6, "max": 0.7}).text
+    text = report(proxy_auc={"std": 0.731, "mean": 0.6, "max": 0.7}, **BARE).text
     assert "On stand-ins, AUC 73.1 % by “std”." in text
-    text = report(proxy_auc={"std": 0.731, "mean": 0.6, "max": 0.8}).text
+    text = report(proxy_auc={"std": 0.731, "mean": 0.6, "max": 0.8}, **BARE).text
     assert "On stand-ins, AUC 73.1 % by “std”; the most, 80.0 %, by “max”." in text
     assert "No anomaly was looked at" in text
-    page = report(proxy_auc={}, curves={})
+    page = report(proxy_auc={}, curves={}, **BARE)
     assert "Without labels" not in page.text
     assert "AUC over severity" not in page.pictures
 
 
 def test_an_assessment_that_lacks_the_rule_is_left_out(report):
     """It was made before the rule was added."""
-    page = report(proxy_auc={"mean": 0.6}, history=[], examples=[])
+    page = report(proxy_auc={"mean": 0.6}, **BARE)
     assert "Without labels" not in page.text
     assert "AUC over severity" not in page.pictures
 
 
 def test_what_the_mean_is_over(report):
     curves = {"hiss": {0.2: 0.5}, "blend": {0.2: 0.4}}
-    others = {"history": [], "examples": [], "clips": []}
+    others = BARE | {"clips": []}
     assert "mean over “blend”" in report(curves=curves, **others).text
     assert "mean over the faults" in report(curves={"hiss": {0.2: 0.5}}, **others).text
 
@@ -117,7 +118,7 @@ def test_what_the_mean_is_over(report):
 @pytest.mark.parametrize("labels", [(None,), (0,)])
 def test_without_anomalies(report, labels):
     clips = make_clips(labels=labels)
-    page = report(clips=clips)
+    page = report(clips=clips, **BARE)
     assert "No anomalous clips were at hand" in page.text
     assert "metrics" not in page.tables
     assert "ROC curves" not in page.pictures
@@ -129,17 +130,17 @@ def test_without_anomalies(report, labels):
 
 def test_ids_of_one_class(report):
     clips = make_clips(("id_00",)) + make_clips(("id_04",), (0,)) + make_clips(("id_06",), (1,))
-    page = report(clips=clips)
+    page = report(clips=clips, **BARE)
     assert page.tables["metrics"][0] == ["Rule", "id_00", "Average"]
     assert "Without normal or without anomalous clips: id_04, id_06." in page.text
     assert "scores of id_06" in page.pictures
-    page = report(clips=clips[-24:])
+    page = report(clips=clips[-24:], **BARE)
     assert "No machine ID has both normal and anomalous clips" in page.text
 
 
 def test_constant_scores_are_chance(report):
     same = [dataclasses.replace(c, scores={"std": 3.0}) for c in make_clips()]
-    assert report(clips=same).tables["metrics"][2:] == [["std", *["50.0"] * 6]]
+    assert report(clips=same, **BARE).tables["metrics"][2:] == [["std", *["50.0"] * 6]]
 
 
 def test_silence_and_a_single_frame(report):
@@ -212,7 +213,7 @@ def test_hostile_names_are_shown_not_obeyed(report):
     ids=lambda changes: next(iter(changes)),
 )
 def test_every_value_is_escaped_wherever_it_stands(report, changes):
-    page = report(**{"history": [], "examples": []} | changes)
+    page = report(**BARE | changes)
     shown = page.text.replace("∕", "/")
     assert HOSTILE in shown
     assert_not_obeyed(page)
@@ -220,7 +221,7 @@ def test_every_value_is_escaped_wherever_it_stands(report, changes):
 
 def test_hostile_rules_are_shown_not_obeyed(report):
     clips = [dataclasses.replace(c, scores={"std": 0.0, HOSTILE: 1.0}) for c in make_clips()]
-    page = report(clips=clips)
+    page = report(clips=clips, **BARE)
     assert page.tables["metrics"][3][0] == HOSTILE
     assert_not_obeyed(page)
 
@@ -239,7 +240,7 @@ def test_title_and_facts(report):
         "undefined": [float("nan")],
         "metrics": {"std": {}},  # they have a table of their own
     }
-    page = report(facts=facts, proxy_auc={})
+    page = report(facts=facts, proxy_auc={}, **BARE)
     assert page.tables["facts"] == [
         ["machine_type", "slider"],
         ["data", "real"],
@@ -262,7 +263,7 @@ def test_same_run_same_report(report):
 
 @pytest.mark.parametrize("broken", ["score", "bands", "frame NLL"])
 def test_not_finite_is_refused_and_the_old_report_stays(report, tmp_path, broken):
-    before = report().html
+    before = report(**BARE).html
     example, clips = make_example("broken.wav"), make_clips()
     if broken == "score":
         clips[3] = dataclasses.replace(clips[3], name="broken.wav", scores={"std": float("nan")})

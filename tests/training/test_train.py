@@ -89,9 +89,11 @@ def test_the_step_that_surely_gained_most_is_kept_the_start_included(run):
 
 
 @pytest.mark.slow
-def test_step_depends_on_seed_alone(tmp_path):
+def test_step_depends_on_seed_alone(run, tmp_path):
+    root = open_source(smoke_config().data, 0).splits["test"][0].path.parents[2]
     losses = []
     short = {"train.steps": 5, "train.warmup_steps": 1, "train.eval_every": 5}
+    short |= {"data.root": str(root)}
     for seed in (0, 0, 1):
         config = smoke_config(short | {"seed": seed})
         workdir = tmp_path / str(len(losses))
