@@ -30,9 +30,11 @@ from flowasd.run.checkpoint import Checkpoints
 from flowasd.training.train import train
 
 # XLA's fusion emitters take two fifths of the time of the whole suite, to compile programs that
-# mostly run once.
-UNFUSED = "--xla_cpu_use_fusion_emitters=false"
-os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {UNFUSED}"
+# mostly run once. Later versions of XLA end the process where they do not know the flag.
+if jax.__version_info__ < (0, 11):
+    os.environ["XLA_FLAGS"] = (
+        os.environ.get("XLA_FLAGS", "") + " --xla_cpu_use_fusion_emitters=false"
+    )
 
 # An example that is slow says something of the machine alone.
 hypothesis.settings.register_profile("suite", deadline=None)

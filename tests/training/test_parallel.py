@@ -49,7 +49,7 @@ except UserError as error:
 
 
 def python(*args, devices=1):
-    flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={devices}"
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={devices}"
     env = os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
     command = [sys.executable, *map(str, args)]
     pipe = subprocess.PIPE
