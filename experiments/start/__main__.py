@@ -14,7 +14,7 @@ from absl import flags
 from experiments.runs import command, numbers
 from experiments.speed.auc_ours import Fold, open_fold
 from experiments.speed.shapes import shape_config
-from experiments.start.curves import Curve, row_of
+from experiments.start.curves import COLUMNS, Curve, row_of
 from flowasd.files import write_csv
 from flowasd.training.gaussian import Gaussian
 from flowasd.training.parallel import data_mesh
@@ -44,23 +44,26 @@ def curve(fold: Fold, start: Gaussian) -> Curve:
 
 
 def main() -> None:
-    header = ["shape", "normal, before", "Gaussian, before", "normal, lowest", "Gaussian, lowest"]
-    header += ["steps of the normal to its lowest", "steps of the Gaussian to there"]
-    rows = [header]
+    rows, points = [[*COLUMNS]], [["shape", "seed", "start", "step", "validation_nll"]]
     for shape in SHAPES.value:
         curves = []
         for seed in numbers(SEEDS):
             changes = CHANGES | {"data.root": DATA.value, "seed": seed}
             fold = open_fold(shape_config(shape, changes))
-            starts = fold.start, standard_normal(fold.start)
-            curves.append(tuple(curve(fold, start) for start in starts))
+            starts = {"Gaussian": fold.start, "normal": standard_normal(fold.start)}
+            of_seed = {name: curve(fold, start) for name, start in starts.items()}
+            points += [
+                [shape, seed, name, step, nll]
+                for name, nlls in of_seed.items()
+                for step, nll in nlls.items()
+            ]
+            curves.append((of_seed["Gaussian"], of_seed["normal"]))
         rows.append(row_of(shape, curves))
-        print(" | ".join(rows[-1]), flush=True)
     folder = Path(WORKDIR.value)
     folder.mkdir(parents=True, exist_ok=True)
-    write_csv(folder / "results.csv", rows)
+    write_csv(folder / "results.csv", points)
     lines = [f"| {' | '.join(row)} |" for row in rows]
-    table = "\n".join([lines[0], f"|{'---|' * len(header)}", *lines[1:]])
+    table = "\n".join([lines[0], f"|{'---|' * len(COLUMNS)}", *lines[1:]])
     (folder / "tables.md").write_text(f"{table}\n")
     print(table)
 

@@ -14,5 +14,6 @@ def test_the_table_says_when_one_start_reaches_what_the_other_ends_at():
         "0.625 ± 0.177",
         "0.575 ± 0.460",
         "20, 10",
-        "10, inf",
+        "20, 10",
+        "10, 10",
     ]
