@@ -1,6 +1,6 @@
 """How much sooner does a flow that starts as a Gaussian reach a given held-out NLL?
 
-python -m experiments.start --data=DIR/slider [--shapes=mel,image] [--seeds=0,1,2]
+python -m experiments.start --data=DIR/slider [--shapes=mel,image] [--seeds=0,1,2] [--steps=200]
 
 Every shape is trained twice with the same batches: from the Gaussian of the training clips, and
 from the standard normal distribution, which is what a flow of identities is on standardised bands.
@@ -24,6 +24,7 @@ from flowasd.training.train import run_steps
 DATA = flags.DEFINE_string("data", "", "Data set; if empty, the built-in SIMULATED corpus.")
 SHAPES = flags.DEFINE_list("shapes", ["mel", "image"], "Shapes of experiments/speed/shapes.py.")
 SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds.")
+STEPS = flags.DEFINE_integer("steps", 200, "Updates of every training.", lower_bound=1)
 WORKDIR = flags.DEFINE_string("workdir", "runs/start", "Folder of the table.")
 
 # Every step is validated that often, and training does not end before its last step.
@@ -48,7 +49,11 @@ def main() -> None:
     for shape in SHAPES.value:
         curves = []
         for seed in numbers(SEEDS):
-            changes = CHANGES | {"data.root": DATA.value, "seed": seed}
+            changes = CHANGES | {
+                "data.root": DATA.value,
+                "seed": seed,
+                "train.steps": STEPS.value,
+            }
             fold = open_fold(shape_config(shape, changes))
             starts = {"Gaussian": fold.start, "normal": standard_normal(fold.start)}
             of_seed = {name: curve(fold, start) for name, start in starts.items()}
