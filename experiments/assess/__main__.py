@@ -14,7 +14,7 @@ from absl import flags
 from experiments.assess.ranking import Detector, groups, ranking_table, with_ceiling
 from experiments.runs import command, read_summary
 from flowasd.errors import UserError
-from flowasd.evaluation.assess import read_estimates
+from flowasd.evaluation.assess import BLEND, read_estimates
 from flowasd.evaluation.faults import FAULTS
 from flowasd.files import write_csv
 
@@ -44,6 +44,8 @@ def detectors_of(run: Path) -> list[Detector]:
                 auc.setdefault(estimate.stand_in, []).append(estimate.auc)
         proxies = {stand_in: sum(values) / len(values) for stand_in, values in auc.items()}
         proxies["all faults"] = sum(proxies[fault] for fault in FAULTS) / len(FAULTS)
+        if BLEND in proxies:
+            proxies["blend and lost_stroke"] = (proxies[BLEND] + proxies["lost_stroke"]) / 2
         proxies["held-out NLL, negative"] = -summary["validation_nll"]
         real = summary["metrics"][rule]["Average"]["auc"]
         detectors.append(Detector(fold, flow, rule, real, proxies))

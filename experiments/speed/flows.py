@@ -6,7 +6,7 @@ import numpy as np
 
 from experiments.speed.shapes import patch_flops, shape_config
 from experiments.speed.side import Side, interleaved, open_sides
-from experiments.speed.tables import Row, best_peer, rate_row
+from experiments.speed.tables import Row, best_peer, best_peer_row, rate_row
 
 GEMM = 2048  # rows and columns of the matrix product that FLOP rates are compared with
 OURS = "experiments.speed.flow_ours:flow_tasks"
@@ -47,11 +47,7 @@ def compared(name: str, seconds: Mapping[str, Sequence[float]], patches: int) ->
     """Our rate beside every peer's and the best one's; ours alone where there is no peer."""
     for peer in _peers(seconds):
         yield rate_row(f"{name}_vs_{peer}", seconds, peer, patches, "patches/s")
-    if best := best_peer(seconds):
-        yield rate_row(f"{name}_vs_best_peer", seconds, best, patches, "patches/s")
-    else:
-        ours = patches / float(np.median(seconds["flowasd"]))
-        yield Row(f"{name}_vs_best_peer", ours, "patches/s")
+    yield best_peer_row(f"{name}_vs_best_peer", seconds, patches, "patches/s")
 
 
 def _beside_best(

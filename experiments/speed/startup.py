@@ -22,7 +22,7 @@ def measure(workdir: Path, data: str, rounds: int) -> Iterator[Row]:
 
     The compile cache is a fresh folder in every round, so cold at first and warm then.
     """
-    path = recordings(workdir, data)[0]
+    path = recordings(workdir, "mel", data)[0]
     steps, commands = {"cold": [], "warm": []}, {"cold": [], "warm": []}
     for _ in range(rounds):
         for measured, run in ((steps, _steps), (commands, _command)):

@@ -54,6 +54,15 @@ def best_peer(seconds: Mapping[str, Sequence[float]]) -> str | None:
     return min(peers, key=lambda name: peers[name], default=None)
 
 
+def best_peer_row(
+    name: str, seconds: Mapping[str, Sequence[float]], amount: float, unit: str
+) -> Row:
+    """Our rate beside the best peer's; ours alone where there is no peer."""
+    if best := best_peer(seconds):
+        return rate_row(name, seconds, best, amount, unit)
+    return Row(name, amount / float(np.median(seconds["flowasd"])), unit)
+
+
 def table(rows: Iterable[Row]) -> str:
     """Markdown: a row a figure."""
     lines = ["| | flowasd | peer | unit | ratio (quartiles) |", "| --- | --- | --- | --- | --- |"]

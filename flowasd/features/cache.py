@@ -28,7 +28,7 @@ from flowasd.files import read_ahead, write_bytes
 
 CLIPS_PER_BATCH = 4  # the overlapping frames of four of ten seconds, 5 to 12 MB, stay in the cache
 LONG = 30  # seconds; longer clips are computed one at a time, which bounds memory
-FORMAT = 4  # part of the folder's name; raise it when the features of the same clip change
+FORMAT = 5  # part of the folder's name; raise it when the features of the same clip change
 DIGEST = 32  # bytes of a digest in a file
 
 Bands = Float[np.ndarray, "time band"]
@@ -39,11 +39,16 @@ class Heard(NamedTuple):
 
     Attributes:
         bands: Its bands in dB.
-        recording: Digest of its samples, the same for every file that decodes to them.
+        samples: Its samples at the front-end's rate.
     """
 
     bands: Bands
-    recording: str
+    samples: Float[np.ndarray, " samples"]
+
+    @property
+    def recording(self) -> str:
+        """Digest of its samples, the same for every file that decodes to them."""
+        return hashlib.sha256(self.samples.tobytes()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -138,18 +143,16 @@ def compute_bands(
     ]
 
 
-def hear_all(paths: Sequence[Path], frontend: FrontendConfig) -> list[Heard]:
+def hear_all(paths: Sequence[Path], frontend: FrontendConfig) -> Iterator[Heard]:
     """The same of files that must all be readable.
 
     Raises:
         UserError: The error of the first file that is not.
     """
-    heard = []
     for _, result in hear(paths, frontend):
         if isinstance(result, UserError):
             raise result
-        heard.append(result)
-    return heard
+        yield result
 
 
 def _heard(
@@ -163,7 +166,7 @@ def _heard(
             continue
         frames = next(computed)
         if np.isfinite(frames).all():
-            yield path, Heard(frames, hashlib.sha256(samples.tobytes()).hexdigest())
+            yield path, Heard(frames, samples)
         else:
             yield path, UserError(f"{path}: samples are too large to be audio")
 

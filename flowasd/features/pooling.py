@@ -38,9 +38,24 @@ def rank_weighted(
     """
     rank = jnp.arange(len(frames))[:, None]
     counted = rank < n_frames
-    ranked = jnp.sort(jnp.where(counted, frames, -jnp.inf), axis=0, descending=True)
+    ranked = descending(jnp.where(counted, frames, -jnp.inf))
     weight = jnp.where(counted, jnp.power(decay, rank), 0.0)
     return (weight * jnp.where(counted, ranked, 0.0)).sum(0) / weight.sum(0)
+
+
+def descending(values: Float[Array, "time band"]) -> Float[Array, "time band"]:
+    """Sorts every band over time, the largest value first.
+
+    XLA on CPUs sorts integers in a quarter of the time of floats. The bits of float32, read as an
+    integer, have the order of the floats, once all but the sign is inverted in negative ones.
+    """
+
+    def ordered(bits: Int[Array, "band time"]) -> Int[Array, "band time"]:
+        return jnp.where(bits < 0, bits ^ jnp.int32(0x7FFFFFFF), bits)
+
+    keys = ordered(jax.lax.bitcast_convert_type(values.T, jnp.int32))
+    keys = jnp.sort(keys, axis=1, descending=True)
+    return jax.lax.bitcast_convert_type(ordered(keys), jnp.float32).T
 
 
 def pool(

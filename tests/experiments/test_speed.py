@@ -2,15 +2,17 @@
 
 import importlib
 import json
+import math
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
-from configs import smoke
+from configs import slider, smoke
 from experiments.speed import (
     auc,
     auc_ours,
@@ -30,8 +32,11 @@ from experiments.speed.shapes import patch_flops, shape_config
 from experiments.speed.side import Absent, Side, interleaved, open_sides
 from experiments.speed.tables import Row, best_peer, rate_row, seconds_row, table, write_rows
 from flowasd.config import level
+from flowasd.detector import Detector
 from flowasd.evaluation.evaluate import evaluate
 from flowasd.evaluation.results import write_results
+from flowasd.features.cache import hear_all
+from flowasd.features.frontend import standardise
 from flowasd.flow.glow import make_glow
 from tests.conftest import REPO, smoke_config
 from tests.experiments.conftest import experiment
@@ -115,6 +120,26 @@ def test_sides_take_turns_in_processes_of_their_own(tmp_path, monkeypatch):
     sides["a"].close()
 
 
+def test_the_peer_scores_the_same_bands_and_patches(evaluated, test_clips, monkeypatch):
+    """With a flow that is known: the standard normal density of every patch."""
+    pytest.importorskip("normflows")
+    from experiments.speed import files_normflows
+
+    def standard_normal(patches, machine):
+        batch, bands, frames, _ = patches.shape
+        assert machine.tolist() == batch * [0]
+        return -(patches**2).sum((1, 2, 3)) / 2 - bands * frames * math.log(2 * math.pi) / 2
+
+    monkeypatch.setattr(files_normflows, "make_flow", lambda config, n_machines: standard_normal)
+    scores = files_normflows.score_tasks(str(evaluated), [*map(str, test_clips[:3])])["score"]()
+    detector = Detector.load(evaluated)
+    length = detector.config.train.patch_length
+    for score, heard in zip(scores, hear_all(test_clips[:3], detector.frontend), strict=True):
+        x = standardise(heard.bands, detector.statistics).astype(np.float64)
+        patches = np.stack([x[:length], x[-length:]])  # of 40 frames; see tests/test_detector.py
+        assert score == pytest.approx((patches**2 + math.log(2 * math.pi)).mean() / 2, rel=1e-4)
+
+
 class Here(Side):
     """A side in this process, where JAX and its compiled programs are already."""
 
@@ -143,10 +168,10 @@ def tiny(monkeypatch):
     for module in (flow_ours, flows, growth_ours):
         monkeypatch.setattr(module, "shape_config", small_config)
     monkeypatch.setattr(auc_ours, "shape_config", lambda shape, changes: smoke_config(changes))
-    monkeypatch.setattr(detectors, "default_config", smoke.get_config)
     for module in (auc, detectors, files, flows, growth, side, startup):
         monkeypatch.setattr(module, "Side", Here)
     small = {auc: {"AUC": 0.1}, flows: {"GEMM": 8}, detectors: {"CLIPS": 2}}
+    small[detectors]["CONFIGS"] = {"mel": smoke.get_config, "slider": slider.get_config}
     small |= {logmel: {"CLIPS": 1, "FRONTENDS": {"logmel": (1024, 512)}}}
     small |= {growth: {"BATCHES": (2,), "BATCH": 2, "CLIPS": (2,), "STEPS": 1, "ROUNDS": 1}}
     for module, constants in small.items():
@@ -156,6 +181,7 @@ def tiny(monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("tiny")
+@pytest.mark.filterwarnings("ignore:torch.lu is deprecated:UserWarning")  # normflows calls it
 def test_the_command_measures_every_part(development_set, tmp_path):
     parts = "--only=logmel,mel,files,startup,growth,auc"
     result = experiment(
@@ -166,7 +192,8 @@ def test_the_command_measures_every_part(development_set, tmp_path):
     assert rows["logmel_difference_from_librosa"]["ours"] < 1e-3  # dB
     assert rows["mel_train_vs_best_peer"]["ours"] == 20 * 4  # patches in what counts as a second
     assert rows["mel_score_vs_best_peer"]["ours"] == 4
-    assert rows["file_to_score"]["ours"] == 2
+    for name in ("file_to_score", "file_to_score_vs_best_peer", "file_to_score_slider"):
+        assert rows[name]["ours"] == 2
     assert rows["train_batch_2"]["ours"] == 2
     assert rows["score_clips_2"]["ours"] == 2
     assert {"first_score_cold", "bank_clips_2", "seconds_to_auc_0"} <= rows.keys()

@@ -1,8 +1,10 @@
 """The cache against features that are computed from the decoded file alone."""
 
+import hashlib
 import io
 import os
 import shutil
+import struct
 import sys
 import weakref
 from dataclasses import replace
@@ -202,11 +204,12 @@ def test_features_are_not_held_in_memory(folder, monkeypatch):
             made = np.full((i + 1, frontend.n_bands), i, np.float32)
             alive.append(weakref.ref(made))
             assert sum(ref() is not None for ref in alive) <= 2
-            yield path, cache.Heard(made, f"{i:064x}")
+            yield path, cache.Heard(made, np.array([i], np.float32))
 
     monkeypatch.setattr(cache, "hear", bands)
     features = cached_features([Path(str(i)) for i in range(20)], FRONTEND, folder)
-    assert features.recordings == tuple(f"{i:064x}" for i in range(20))
+    samples = [struct.pack("<f", i) for i in range(20)]
+    assert features.recordings == tuple(hashlib.sha256(s).hexdigest() for s in samples)
     for i, clip in enumerate(features.clips()):
         np.testing.assert_array_equal(clip, np.full((i + 1, 16), i))
         np.testing.assert_array_equal(features.frames(i, i, 1), clip[i:])

@@ -13,7 +13,9 @@ from flowasd.features.frontend import (
     POWER_FLOOR,
     FrontendConfig,
     bands,
+    filtered,
     fit_standardisation,
+    linear_filterbank,
     log_mel,
     mel_filterbank,
     standardise,
@@ -76,6 +78,17 @@ def test_equals_librosa_on_recordings(recordings):
 def test_filterbank_equals_librosa():
     reference = librosa.filters.mel(sr=16000, n_fft=1024, n_mels=128).T
     np.testing.assert_allclose(mel_filterbank(FRONTEND), reference, atol=1e-7)
+
+
+@pytest.mark.parametrize("n_bands", [1, 40, 500])  # some of 500 mel bands pass nothing
+@pytest.mark.parametrize("filterbank", [mel_filterbank, linear_filterbank])
+@pytest.mark.parametrize("n_fft", [1024, 4096])
+def test_filtering_is_one_product(n_fft, filterbank, n_bands):
+    filters = filterbank(FrontendConfig(n_fft=n_fft, n_bands=n_bands))
+    power = np.random.default_rng(0).random((3, len(filters)), np.float32)
+    np.testing.assert_allclose(
+        filtered(jnp.asarray(power), filters), power.astype(np.float64) @ filters, rtol=1e-5
+    )
 
 
 @pytest.mark.parametrize("name", FRONTENDS)

@@ -8,7 +8,7 @@ import pytest
 from flowasd.features.cache import compute_bands
 from flowasd.features.frontend import FrontendConfig, bands
 from flowasd.features.patches import patch_starts
-from flowasd.features.pooling import PoolingConfig, n_pooled, pool, rank_weighted
+from flowasd.features.pooling import PoolingConfig, descending, n_pooled, pool, rank_weighted
 
 FRAMES = np.random.default_rng(0).normal(-40, 10, size=(23, 5)).astype(np.float32)
 
@@ -28,6 +28,14 @@ def by_hand(frames, decay):
 def test_rank_weighting_is_that_of_the_paper(decay, n_frames):
     pooled = rank_weighted(jnp.asarray(FRAMES), jnp.int32(n_frames), decay)
     np.testing.assert_allclose(pooled, by_hand(FRAMES[:n_frames], decay), rtol=1e-5)
+
+
+def test_any_floats_are_sorted():
+    odd = [0.0, 1e-45, -1e-45, 3.4e38, -3.4e38, np.inf, -np.inf, -1.5, 1.5, -1.5]
+    values = np.stack([np.random.default_rng(0).permutation(odd) for _ in range(3)], 1)
+    values = values.astype(np.float32)
+    expected = [sorted(band, reverse=True) for band in values.T.tolist()]
+    np.testing.assert_array_equal(descending(jnp.asarray(values)).T, expected)
 
 
 def test_decay_of_one_is_the_mean_and_of_zero_the_maximum():
