@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Iterator, Sequence
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from flowasd.features.cache import cached_features
 from flowasd.files import write_csv
 from flowasd.training.train import train
 
-SIZES = (1, 3, 5, 10, 20, None)  # clips that the machine is enrolled from; None: all
+SIZES = (1, 3, 5, 10, 20)  # clips that the machine is enrolled from; at last all that there are
 DRAWS = 3
 # The rules that differ where a clip is one pooled frame.
 RULES = ("relative", "mean", "typicality", "ratio", "combined")
@@ -55,12 +56,17 @@ def _scores(detector: Detector, left_out: Path) -> Iterator[Sequence[object]]:
     )
     ids = [clip.machine_id for clip in dataset.test]
     (machine_id,) = set(ids)
-    for size in SIZES:
-        for draw in range(DRAWS if size else 1):
-            rng = np.random.default_rng(draw)
-            drawn = rng.choice(len(known), size or len(known), replace=False)
-            row = detector.enrolment([known[i] for i in drawn], machine_id)
-            judged = detector.with_machine(machine_id, row).judge(tested, ids)
-            for clip, one in zip(dataset.test, judged, strict=True):
-                scores = [one.scores[rule] for rule in RULES]
-                yield size or "all", draw, f"test/{clip.name}", machine_id, clip.label, *scores
+    for size, draw in _draws(len(known)):
+        drawn = np.random.default_rng(draw).choice(len(known), size, replace=False)
+        row = detector.enrolment([known[i] for i in drawn], machine_id)
+        judged = detector.with_machine(machine_id, row).judge(tested, ids)
+        of = "all" if size == len(known) else size
+        for clip, one in zip(dataset.test, judged, strict=True):
+            scores = [one.scores[rule] for rule in RULES]
+            yield of, draw, f"test/{clip.name}", machine_id, clip.label, *scores
+
+
+def _draws(count: int) -> list[tuple[int, int]]:
+    """How many clips are drawn and by which seed; all clips are drawn once."""
+    sizes = [size for size in SIZES if size < count]
+    return [*product(sizes, range(DRAWS)), (count, 0)]
