@@ -80,19 +80,19 @@ def main() -> None:
     names, folds, seeds = method_names(), numbers(FOLD_NUMBERS), numbers(SEEDS)
     one = MACHINES.value == "one"
     top = Path(WORKDIR.value or ("runs/slider_fewshot_one" if one else "runs/slider_fewshot"))
-    ids = machine_ids(Path(DATA.value)) if one else [None]
+    groups = [(one_id,) for one_id in machine_ids(Path(DATA.value))] if one else [()]
     figures: list[Figure] = []
     runs: dict[str, list[Path]] = {name: [] for name in names}
     for name in names:
         seconds = []
         for seed in seeds:
             for fold in folds:
-                for machine_id in ids:
-                    data = lay_out_fold(Path(DATA.value), fold, top / "folds", machine_id)
+                for ids in groups:
+                    data = lay_out_fold(Path(DATA.value), fold, top / "folds", *ids)
                     workdir = top / name / f"{data.name}_seed{seed}"
                     summary = run_method(name, data, workdir, seed)
                     own = figures_of(summary, name, fold, seed)
-                    figures += [f for f in own if not one or f.machine_id == machine_id]
+                    figures += [f for f in own if not one or f.machine_id in ids]
                     seconds.append(summary["times"]["train_s"])
                     runs[name].append(workdir)
         print(f"{name}: training takes {min(seconds):.0f} to {max(seconds):.0f} s a run")

@@ -12,7 +12,7 @@ def machine_ids(data: Path) -> list[str]:
     return sorted({_machine_id(clip) for clip in data.glob("t*/normal_*")})
 
 
-def lay_out_fold(data: Path, fold: int, root: Path, machine_id: str | None = None) -> Path:
+def lay_out_fold(data: Path, fold: int, root: Path, *ids: str) -> Path:
     """Lays one fold out below `root`; links that are there to other clips go.
 
     Of each machine ID's normal test clips, in name order, every fifth is tested and the others
@@ -22,12 +22,12 @@ def lay_out_fold(data: Path, fold: int, root: Path, machine_id: str | None = Non
         data: The machine type's folder of the development set, with `train/` and `test/`.
         fold: Which of the five.
         root: Folder that takes `fold<N>/slider/{train,test}`.
-        machine_id: The only ID whose clips are laid out; without it, all are.
+        ids: The machine IDs whose clips are laid out; without any, all are.
 
     Returns:
         The fold's folder.
     """
-    out = root / (f"fold{fold}" if machine_id is None else f"fold{fold}_{machine_id}")
+    out = root / "_".join((f"fold{fold}", *ids))
     train, test = out / "slider" / "train", out / "slider" / "test"
     clips = {train / clip.name: clip for clip in data.glob("train/normal_*")}
     clips |= {test / clip.name: clip for clip in data.glob("test/anomaly_*")}
@@ -42,7 +42,7 @@ def lay_out_fold(data: Path, fold: int, root: Path, machine_id: str | None = Non
     wanted = {
         (link, clip.resolve())
         for link, clip in clips.items()
-        if machine_id in (None, _machine_id(clip))
+        if not ids or _machine_id(clip) in ids
     }
     _link((train, test), wanted)
     return out

@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from scipy.linalg import null_space
 from scipy.stats import multivariate_normal
 
 from flowasd.errors import UserError
@@ -60,6 +61,17 @@ def normality(flow):
     return calibrate(clips_of(flow, (50, 50, 50), 0), clips_of(flow, (20, 20, 20), 1))
 
 
+def james_stein(latents) -> np.ndarray:
+    """The mean of a new machine by the formula, in coordinates outside the known means' plane."""
+    known, count = MEANS[:3] @ UPPER.T, len(latents)
+    outside = null_space(known - known.mean(0))
+    free = outside.shape[1]
+    away = (latents - known.mean(0)) @ outside
+    scatter = ((away - away.mean(0)) ** 2).sum() + free  # one clip counts as scattering by 1
+    shorter = (free - 2) * scatter / (count * free + 2) / count / (away.mean(0) ** 2).sum()
+    return latents.mean(0) - min(shorter, 1) * outside @ away.mean(0)
+
+
 @pytest.mark.parametrize("count", [1, 4])
 def test_the_new_density_is_the_gaussian_around_the_shrunk_mean(count):
     """Shrunk in latent space, where every clip scatters by 1."""
@@ -67,10 +79,7 @@ def test_the_new_density_is_the_gaussian_around_the_shrunk_mean(count):
     normality = calibrate(clips_of(flow, (9, 9, 9), 0), clips_of(flow, (3, 3, 3), 1))
     clips = draw(2, 3, count)
     row = enrol(flow, normality, clips, **SIZE)
-    latent = MEANS[:3] @ UPPER.T
-    between = np.var(latent, axis=0, ddof=1).mean()
-    share = count / (count + 1 / between)
-    mean = share * np.mean(clips, (0, 1)) + (1 - share) * MEANS[:3].mean(0)
+    mean = np.linalg.solve(UPPER, james_stein(np.mean(clips, 1) @ UPPER.T))
     unseen = draw(3, 3, 5)
     nlls = frame_nll(extended(flow, [row]), unseen, batch_size=32, **SIZE)
     for clip, nll in zip(unseen, nlls, strict=True):
@@ -78,6 +87,18 @@ def test_the_new_density_is_the_gaussian_around_the_shrunk_mean(count):
             gaussian = multivariate_normal(centre, COVARIANCE)  # pyright: ignore[reportArgumentType]
             expected = -np.mean(gaussian.logpdf(clip)) / BANDS
             assert nll[:, machine].mean() == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("n_known", [1, 3])
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("distance", [0, 1, 5])
+def test_the_shrunk_mean_lies_nearer_than_the_clips_mean(n_known, count, distance):
+    """On average over clips, wherever the machine lies."""
+    rng = np.random.default_rng(0)
+    known, mean = rng.normal(size=(n_known, 20, 1)), distance * rng.normal(size=(20, 1))
+    clips = mean + rng.normal(size=(1000, count, 20, 1))
+    means = np.array([shrunk(jnp.asarray(known), own) for own in clips])
+    assert np.mean((means - mean) ** 2) < np.mean((clips.mean(1) - mean) ** 2)
 
 
 def test_the_mean_is_shrunk_less_the_more_clips_there_are():
@@ -88,9 +109,12 @@ def test_the_mean_is_shrunk_less_the_more_clips_there_are():
     assert away[2] < 0.01
 
 
-def test_one_known_machine_tells_nothing_of_where_others_lie():
-    clips = RNG.normal(size=(3, BANDS, 1))
-    np.testing.assert_allclose(shrunk(jnp.zeros((1, BANDS, 1)), clips), clips.mean(0))
+def test_what_the_known_machines_tell_apart_is_not_shrunk():
+    """A clip in the plane of the known means stays where it is; so does one where they span all."""
+    for n_known, weight in ((3, [0.2, 0.5, 0.3]), (BANDS + 1, None)):
+        known = np.random.default_rng(1).normal(size=(n_known, BANDS, 1))
+        clip = np.average(known, 0, weight) if weight else RNG.normal(size=(BANDS, 1))
+        np.testing.assert_allclose(shrunk(jnp.asarray(known), clip[None]), clip, atol=1e-5)
 
 
 @pytest.mark.parametrize("count", [2, 3, 40])
