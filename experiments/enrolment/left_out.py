@@ -19,7 +19,7 @@ from flowasd.training.train import train
 SIZES = (1, 3, 5, 10, 20)  # clips that the machine is enrolled from; at last all that there are
 DRAWS = 3
 # The rules that differ where a clip is one pooled frame.
-RULES = ("relative", "mean", "typicality", "ratio", "combined")
+RULES = ("relative", "mean", "typicality", "combined")
 
 
 def run(config: RunConfig, left_out: Path, workdir: Path) -> list[Row]:
