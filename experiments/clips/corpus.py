@@ -26,21 +26,20 @@ CHUNK = 100  # clips of a file, about ten seconds of one core
 
 
 class Chunk(NamedTuple):
-    """Consecutive clips of one machine ID, the number of the first one, and their file."""
+    """Consecutive clips of one machine ID, their numbers, and the file of their frames."""
 
     part: Part
     state: State
     machine_id: str
-    first: int
+    numbers: range
     path: Path
 
     @property
     def clips(self) -> list[Clip]:
         """The clips by the names that they have in the corpus."""
         start = f"{self.part}/{self.state}_{self.machine_id}"
-        numbers = range(self.first, self.first + CHUNK)
         label = int(self.state == "anomaly")
-        return [Clip(Path(f"{start}_{n:08d}.flac"), self.machine_id, label) for n in numbers]
+        return [Clip(Path(f"{start}_{n:08d}.flac"), self.machine_id, label) for n in self.numbers]
 
 
 def simulated(
@@ -62,7 +61,10 @@ def simulated(
     folder = workdir / f"pooled_{hashlib.sha256(settings.encode()).hexdigest()[:16]}"
     folder.mkdir(parents=True, exist_ok=True)
     chunks = [
-        Chunk(part, state, machine_id, first, folder / f"{part}_{state}_{machine_id}_{first}.f32")
+        Chunk(
+            *(part, state, machine_id, range(first, first + CHUNK)),
+            folder / f"{part}_{state}_{machine_id}_{first}.f32",
+        )
         for machine_id, first in product(RAILS, range(0, count, CHUNK))
     ]
     _render_all([chunk for chunk in chunks if not chunk.path.exists()], frontend, processes)
@@ -84,9 +86,9 @@ def _render_all(chunks: Sequence[Chunk], frontend: FrontendConfig, processes: in
 def _render(chunk: Chunk, frontend: FrontendConfig) -> None:
     """Renders the clips of a chunk a few at a time, and writes their pooled frames."""
     pooled = []
-    for first in range(chunk.first, chunk.first + CHUNK, CLIPS_PER_BATCH):
-        numbers = range(first, first + CLIPS_PER_BATCH)
-        origin = SEED, chunk.part, chunk.state, chunk.machine_id
-        sounds = [corpus_clip(*origin, number).sound for number in numbers]
+    origin = SEED, chunk.part, chunk.state, chunk.machine_id
+    for i in range(0, len(chunk.numbers), CLIPS_PER_BATCH):
+        some = chunk.numbers[i : i + CLIPS_PER_BATCH]
+        sounds = [corpus_clip(*origin, number).sound for number in some]
         pooled += compute_bands(sounds, frontend, CLIPS_PER_BATCH)
     write_bytes(chunk.path, np.concatenate(pooled).astype(np.float32).tobytes())

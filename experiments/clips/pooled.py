@@ -32,6 +32,11 @@ class Pooled(NamedTuple):
         chosen = np.asarray(wanted, int)
         return Pooled(tuple(self.clips[i] for i in wanted), self.machine[chosen], self.x[chosen])
 
+    def joined(self, other: "Pooled") -> "Pooled":
+        """Returns these clips and others of the same machine IDs."""
+        machine = np.concatenate([self.machine, other.machine])
+        return Pooled(self.clips + other.clips, machine, np.concatenate([self.x, other.x]))
+
     def per_machine(self, count: int, seed: int) -> "Pooled":
         """Returns that many clips of every machine ID, drawn by a seed, or all that an ID has."""
         order = np.random.default_rng(seed).permutation(len(self.clips))
