@@ -10,6 +10,7 @@ import csv
 import tempfile
 from itertools import product
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 import numpy as np
 import soundfile
@@ -30,8 +31,20 @@ from flowasd.data.simulated.slide_rail import (
 )
 
 VERSION = 1  # of the simulation; raise it whenever a sample changes
+Part = Literal["train", "test"]
+State = Literal["normal", "anomaly"]
+_PARTS: tuple[tuple[Part, State], ...]
+_PARTS = (("train", "normal"), ("test", "normal"), ("test", "anomaly"))
 _FANS = (187.0, 263.0, 412.0)  # Hz
 _RMS = 0.01  # of the factory noise; MIMII's recordings of slide rails lie at about -40 dB
+
+
+class CorpusClip(NamedTuple):
+    """A clip of the corpus: float32 samples, the cause of its fault if it has one, the severity."""
+
+    sound: Float[np.ndarray, " samples"]
+    cause: str | None
+    severity: float
 
 
 def simulate_clip(
@@ -56,6 +69,26 @@ def simulate_clip(
     spectrum = microphone * np.fft.rfft(machine + _factory(rng))
     sound = _RMS * rng.lognormal(sigma=0.05) * np.fft.irfft(spectrum, N_SAMPLES)
     return np.clip(sound, -1, 1)
+
+
+def corpus_clip(seed: int, part: Part, state: State, machine_id: str, number: int) -> CorpusClip:
+    """Simulates one clip of the corpus.
+
+    Every clip has a random stream of its own: a larger corpus has all clips of a smaller one.
+
+    Args:
+        seed: Seed of the corpus.
+        part: `"train"` or `"test"`.
+        state: `"normal"` or `"anomaly"`; an anomaly is always of the part `"test"`.
+        machine_id: One of `RAILS`.
+        number: Number of the clip, from 0.
+    """
+    stream = _PARTS.index((part, state))
+    rng = np.random.default_rng([seed, stream, int(machine_id[-2:]), number])
+    cause, severity = None, 0.0
+    if state == "anomaly":
+        cause, severity = CAUSES[number % len(CAUSES)], round(rng.uniform(0.3, 1.0), 3)
+    return CorpusClip(simulate_clip(machine_id, rng, cause, severity), cause, severity)
 
 
 def simulated_corpus(cache_dir: Path, seed: int, n_train: int, n_test: int) -> Path:
@@ -89,18 +122,14 @@ def simulated_corpus(cache_dir: Path, seed: int, n_train: int, n_test: int) -> P
 
 def _write_corpus(folder: Path, seed: int, n_train: int, n_test: int) -> None:
     faults: list[tuple[str, str, str | float]] = [("file", "cause", "severity")]
-    parts = [("train", "normal", n_train), ("test", "normal", n_test), ("test", "anomaly", n_test)]
-    for stream, (part, state, count) in enumerate(parts):
+    for (part, state), count in zip(_PARTS, (n_train, n_test, n_test), strict=True):
         (folder / part).mkdir(parents=True, exist_ok=True)
         for machine_id, number in product(RAILS, range(count)):
-            # Every clip has a stream of its own: a larger corpus has all clips of a smaller one.
-            rng = np.random.default_rng([seed, stream, int(machine_id[-2:]), number])
+            clip = corpus_clip(seed, part, state, machine_id, number)
             path = folder / part / f"{state}_{machine_id}_{number:08d}.flac"
-            fault = (None, 0.0)
-            if state == "anomaly":
-                fault = (CAUSES[number % len(CAUSES)], round(rng.uniform(0.3, 1.0), 3))
-                faults.append((path.name, *fault))
-            soundfile.write(path, simulate_clip(machine_id, rng, *fault), SAMPLE_RATE, "PCM_16")
+            if clip.cause is not None:
+                faults.append((path.name, clip.cause, clip.severity))
+            soundfile.write(path, clip.sound, SAMPLE_RATE, "PCM_16")
     with (folder / "faults.csv").open("w", newline="") as file:
         csv.writer(file).writerows(faults)
 
