@@ -24,7 +24,7 @@ from flowasd.config import RunConfig, parse
 from flowasd.errors import UserError
 from flowasd.files import write_csv
 
-DATA = flags.DEFINE_string("data", None, "Development set: the folder slider/; without, none.")
+DATA = flags.DEFINE_string("data", "", "Development set: the folder slider/; without, none.")
 SIMULATED = flags.DEFINE_list(
     "simulated", ["100", "300", "1000", "2000"], "SIMULATED clips of each machine ID."
 )

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from experiments.clips.pooled import Pooled
 from flowasd.data.clips import Clip
-from flowasd.data.simulated.corpus import VERSION, Part, State, corpus_clip
+from flowasd.data.simulated.corpus import VERSION, corpus_clip
 from flowasd.data.simulated.slide_rail import RAILS
 from flowasd.features.cache import CLIPS_PER_BATCH, compute_bands
 from flowasd.features.frontend import FrontendConfig
@@ -28,8 +28,8 @@ CHUNK = 100  # clips of a file, about ten seconds of one core
 class Chunk(NamedTuple):
     """Consecutive clips of one machine ID, their numbers, and the file of their frames."""
 
-    part: Part
-    state: State
+    part: str
+    state: str
     machine_id: str
     numbers: range
     path: Path
@@ -43,7 +43,7 @@ class Chunk(NamedTuple):
 
 
 def simulated(
-    workdir: Path, frontend: FrontendConfig, part: Part, state: State, count: int, processes: int
+    workdir: Path, frontend: FrontendConfig, part: str, state: str, count: int, processes: int
 ) -> Pooled:
     """Returns the first clips of every machine ID, in whole hundreds.
 

@@ -55,13 +55,13 @@ def learn(config: RunConfig, train: Pooled, validation: Pooled) -> tuple[Learnt,
     for reached, row in run_steps(config.train, graph, state, data, mesh):
         if "validation_nll" in row:
             weights = jax.tree.map(jnp.copy, (reached.params, reached.constants))
-            validated.append((row["step"], row["validation_nll"], weights))
-    first, best = validated[0], min(validated, key=lambda one: one[1])
-    first, best = (
-        Learnt(int(step), nll, nnx.merge(graph, *weights), statistics)
-        for step, nll, weights in (first, best)
+            validated.append((row, weights))
+    best = max(validated, key=lambda one: one[0]["validation_gain"])
+    first, kept = (
+        Learnt(int(row["step"]), row["validation_nll"], nnx.merge(graph, *weights), statistics)
+        for row, weights in (validated[0], best)
     )
-    return first, best
+    return first, kept
 
 
 def _bank(clips: Pooled, statistics: Standardisation, batch_size: int) -> Bank:

@@ -1,5 +1,7 @@
 """The study of training clips, on densities and corpora whose truth is known."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
@@ -32,7 +34,8 @@ def made(rng, per_id, away=0.0, label=0):
     ids = np.repeat(["id_00", "id_02"], per_id)
     x = 10.0 * (ids == "id_02")[:, None] + 2 * rng.normal(away, 1, (2 * per_id, BANDS))
     clips = [
-        Clip(f"{label}_{i}.wav", machine_id, label) for i, machine_id in enumerate(ids.tolist())
+        Clip(Path(f"{label}_{i}.wav"), machine_id, label)
+        for i, machine_id in enumerate(ids.tolist())
     ]
     return Pooled.of(clips, x.astype(np.float32))
 

@@ -10,7 +10,7 @@ import csv
 import tempfile
 from itertools import product
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import soundfile
@@ -31,9 +31,6 @@ from flowasd.data.simulated.slide_rail import (
 )
 
 VERSION = 1  # of the simulation; raise it whenever a sample changes
-Part = Literal["train", "test"]
-State = Literal["normal", "anomaly"]
-_PARTS: tuple[tuple[Part, State], ...]
 _PARTS = (("train", "normal"), ("test", "normal"), ("test", "anomaly"))
 _FANS = (187.0, 263.0, 412.0)  # Hz
 _RMS = 0.01  # of the factory noise; MIMII's recordings of slide rails lie at about -40 dB
@@ -71,7 +68,7 @@ def simulate_clip(
     return np.clip(sound, -1, 1)
 
 
-def corpus_clip(seed: int, part: Part, state: State, machine_id: str, number: int) -> CorpusClip:
+def corpus_clip(seed: int, part: str, state: str, machine_id: str, number: int) -> CorpusClip:
     """Simulates one clip of the corpus.
 
     Every clip has a random stream of its own: a larger corpus has all clips of a smaller one.
