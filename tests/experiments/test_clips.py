@@ -45,14 +45,15 @@ def test_simulated_frames_are_those_of_the_built_in_corpus(tmp_path, monkeypatch
     config = smoke_config(POOLED | {"data.cache": str(tmp_path / "cache")})
     monkeypatch.setattr(corpus, "CHUNK", 3)
     root = open_source(config.data, 0).splits["test"][0].path.parents[2]
-    train, test = recorded(root, config)
-    frames = dict(
-        zip([clip.name for clip in train.clips + test.clips], [*train.x, *test.x], strict=True)
-    )
+    frames = {
+        (part, clip.name): x
+        for part, clips in zip(("train", "test"), recorded(root, config), strict=True)
+        for clip, x in zip(clips.clips, clips.x, strict=True)
+    }
     for part, state in (("train", "normal"), ("test", "normal"), ("test", "anomaly")):
         own = simulated(tmp_path, config.frontend, part, state, 3, processes=1)
         assert len(own.clips) == 4 * 3
-        expected = np.stack([frames[clip.name] for clip in own.clips])
+        expected = np.stack([frames[part, clip.name] for clip in own.clips])
         np.testing.assert_allclose(own.x, expected, atol=0.05)
 
 
