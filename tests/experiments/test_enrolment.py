@@ -70,7 +70,10 @@ def test_the_machine_is_left_out_of_training(study):
 def test_the_scores_are_those_of_a_detector_that_enrolled_all_of_its_clips(study):
     workdir, _ = study
     alone = workdir / "folds" / f"fold0_{LEFT_OUT}" / "slider"
-    detector = Detector.load(run_of(workdir)).enrol(sorted((alone / "train").iterdir()), LEFT_OUT)
+    clips = sorted((alone / "train").iterdir())
+    # The order of the clips makes the folds that calibrate.
+    drawn = np.random.default_rng(0).choice(len(clips), len(clips), replace=False)
+    detector = Detector.load(run_of(workdir)).enrol([clips[i] for i in drawn], LEFT_OUT)
     tested = sorted((alone / "test").iterdir())
     expected = {result.path.name: result.scores for result in detector.score(tested)}
     rows = rows_from(workdir, "all", 0)
