@@ -50,12 +50,12 @@ def descending(values: Float[Array, "time band"]) -> Float[Array, "time band"]:
     integer, have the order of the floats, once all but the sign is inverted in negative ones.
     """
 
-    def ordered(bits: Int[Array, "band time"]) -> Int[Array, "band time"]:
+    def ordered(bits: Int[Array, "time band"]) -> Int[Array, "time band"]:
         return jnp.where(bits < 0, bits ^ jnp.int32(0x7FFFFFFF), bits)
 
-    keys = ordered(jax.lax.bitcast_convert_type(values.T, jnp.int32))
-    keys = jnp.sort(keys, axis=1, descending=True)
-    return jax.lax.bitcast_convert_type(ordered(keys), jnp.float32).T
+    keys = ordered(jax.lax.bitcast_convert_type(values, jnp.int32))
+    keys = jnp.sort(keys, axis=0, descending=True)
+    return jax.lax.bitcast_convert_type(ordered(keys), jnp.float32)
 
 
 def pool(
