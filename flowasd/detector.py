@@ -2,7 +2,7 @@
 
 Example:
     >>> detector = Detector.load(Path("runs/slider"))
-    >>> for result in detector.score([Path("normal_id_00_00000000.wav")]):
+    >>> for result in detector.results([Path("normal_id_00_00000000.wav")]):
     ...     print(result.path, result.score)
 """
 
@@ -23,9 +23,10 @@ from flowasd.run.calibration_file import calibration_key, load_calibration
 from flowasd.run.enrolment_file import load_enrolments
 from flowasd.run.restored import restore_best
 from flowasd.run.workdir import check_same
-from flowasd.scoring.enrolment import Row, enrol, extended, extended_normality
+from flowasd.scoring.decision import Calibration, shortage, with_p_values
+from flowasd.scoring.enrolment import Row, enrol, extended, extended_calibration
 from flowasd.scoring.frame_nll import frame_nll
-from flowasd.scoring.rules import Clips, Judged, Normality, judge
+from flowasd.scoring.rules import Clips, Judged, judge
 
 CLIPS_AT_ONCE = 64
 
@@ -38,6 +39,7 @@ class Result:
         path: The file.
         machine_id: The ID that it was scored under.
         score: The score by the configured rule; the larger, the more anomalous.
+        p_value: How often a normal clip of this machine scores as high or higher, in (0, 1].
         scores: The score by every rule.
         error: Why the file could not be scored; then there are no scores.
     """
@@ -45,6 +47,7 @@ class Result:
     path: Path
     machine_id: str = ""
     score: float = float("nan")
+    p_value: float = float("nan")
     scores: dict[str, float] = field(default_factory=dict)
     error: UserError | None = None
 
@@ -61,7 +64,8 @@ class Detector:
         trained_root: The data set of its run.
         kind: Whether the recordings that it was trained on are `"real"` or `"SIMULATED"`.
         step: The training step that it was saved at.
-        normality: What its scores are measured by; `None` where training has not ended.
+        calibration: What its scores and decisions are measured by; `None` where training has not
+            ended.
         enrolled: For every machine that was added without training, a detector that knows it
             beside the others.
     """
@@ -73,7 +77,7 @@ class Detector:
     trained_root: str
     kind: str
     step: int
-    normality: Normality | None = None
+    calibration: Calibration | None = None
     enrolled: Mapping[str, "Detector"] = field(default_factory=dict)
 
     @classmethod
@@ -89,7 +93,7 @@ class Detector:
         """
         detector = cls.restore(workdir, config)
         key = calibration_key(detector.config, detector.step)
-        detector = replace(detector, normality=load_calibration(workdir, key))
+        detector = replace(detector, calibration=load_calibration(workdir, key).calibration)
         for machine_id, enrolment in load_enrolments(workdir, key).items():
             detector = detector.with_machine(machine_id, enrolment.row)
         return detector
@@ -121,6 +125,26 @@ class Detector:
         """The IDs that it was trained on, and those that were enrolled."""
         return [*self.machine_ids, *self.enrolled]
 
+    @property
+    def normal_clips(self) -> dict[str, int]:
+        """How many normal clips the p-values of every ID are ranks among."""
+        return {machine_id: len(self.normal_scores(machine_id)) for machine_id in self.known_ids}
+
+    def normal_scores(self, machine_id: str) -> Float[np.ndarray, " clip"]:
+        """Returns the scores, by the configured rule, that p-values of an ID are ranks among."""
+        detector = self.enrolled.get(machine_id, self)
+        machine = detector.machine_ids.index(machine_id)
+        return detector._calibrated().normal.by(self.config.score.rule, machine)
+
+    def shortage(self, alpha: float | None = None) -> str | None:
+        """Says which IDs have too few normal clips for a rate of false alarms, if any."""
+        return shortage(self.normal_clips, self.config.score.alpha if alpha is None else alpha)
+
+    def kind_of_p_values(self, machine_id: str) -> str:
+        """Returns of which kind these clips are: `HELD_OUT` or `CROSS_FITTED`."""
+        detector = self.enrolled.get(machine_id, self)
+        return detector._calibrated().kinds[detector.machine_ids.index(machine_id)]
+
     def enrol(self, paths: Sequence[Path], machine_id: str) -> "Detector":
         """Returns a detector that knows one more machine, from normal recordings of it.
 
@@ -149,7 +173,7 @@ class Detector:
             raise UserError("enrolling a machine takes one recording of it at least")
         return enrol(
             self.flow,
-            self._calibrated(),
+            self._calibrated().normality,
             [standardise(clip, self.statistics) for clip in bands],
             length=self.config.train.patch_length,
             hop=self.config.score.hop,
@@ -161,7 +185,7 @@ class Detector:
             self,
             flow=extended(self.flow, [row]),
             machine_ids=[*self.machine_ids, machine_id],
-            normality=extended_normality(self._calibrated(), row),
+            calibration=extended_calibration(self._calibrated(), row),
             enrolled={},
         )
         return replace(self, enrolled={**self.enrolled, machine_id: wider})
@@ -169,7 +193,7 @@ class Detector:
     def judge(
         self, bands: Sequence[Float[np.ndarray, "_ band"]], machine_ids: Sequence[str]
     ) -> list[Judged]:
-        """Scores clips; those of an enrolled machine by the detector that knows it.
+        """Scores clips and ranks them; those of an enrolled machine by the detector that knows it.
 
         Args:
             bands: Bands `(time, band)` in dB.
@@ -184,13 +208,15 @@ class Detector:
             detector = self if group is None else self.enrolled[group]
             some = [i for i, own in enumerate(enrolled) if own == group]
             clips = detector.clips([bands[i] for i in some], [machine_ids[i] for i in some])
-            judged |= zip(some, judge(clips, detector._calibrated()), strict=True)
+            normality, normal, _ = detector._calibrated()
+            ranked = with_p_values(judge(clips, normality), clips.machine, normal)
+            judged |= zip(some, ranked, strict=True)
         return [judged[i] for i in range(len(bands))]
 
-    def _calibrated(self) -> Normality:
-        if self.normality is None:
+    def _calibrated(self) -> Calibration:
+        if self.calibration is None:
             raise UserError("the detector has no calibration; Detector.load gives it one")
-        return self.normality
+        return self.calibration
 
     def clips(
         self, log_mels: Sequence[Float[np.ndarray, "_ band"]], machine_ids: Sequence[str]
@@ -219,7 +245,7 @@ class Detector:
         machine = [self.machine_ids.index(machine_id) for machine_id in machine_ids]
         return Clips(nlls, np.array(machine, np.int32))
 
-    def score(self, paths: Sequence[Path], machine_id: str | None = None) -> Iterator[Result]:
+    def results(self, paths: Sequence[Path], machine_id: str | None = None) -> Iterator[Result]:
         """Scores files of any length and sampling rate, some at a time.
 
         Args:
@@ -258,12 +284,13 @@ class Detector:
         scored = [result.machine_id for result in results if result.error is None]
         judged = iter(self.judge(heard, scored))
         return [
-            result if result.error else self._result(result, next(judged).scores)
-            for result in results
+            result if result.error else self._result(result, next(judged)) for result in results
         ]
 
-    def _result(self, result: Result, scores: dict[str, float]) -> Result:
-        return replace(result, score=scores[self.config.score.rule], scores=scores)
+    def _result(self, result: Result, judged: Judged) -> Result:
+        rule, scores = self.config.score.rule, judged.scores
+        p_value = judged.p_values[rule]
+        return replace(result, score=scores[rule], p_value=p_value, scores=scores)
 
     def _machine_id_of(self, path: Path) -> str:
         try:

@@ -30,6 +30,20 @@ ENGINE = flags.DEFINE_enum("engine", "local", ["local", "ray"], "Score: what it 
 MACHINE_ID = flags.DEFINE_string(
     "machine_id", None, "Score, enrol: the ID of all inputs, such as id_00."
 )
+ALPHA = flags.DEFINE_float(
+    "alpha",
+    None,
+    "Train, evaluate, report, score: rate of false alarms that a decision allows, such as 0.01.",
+    lower_bound=0.0,
+    upper_bound=1.0,
+)
+FDR = flags.DEFINE_float(
+    "fdr",
+    None,
+    "Score: share of false alarms among the alarms of all inputs, instead of --alpha.",
+    lower_bound=0.0,
+    upper_bound=1.0,
+)
 
 
 def workdir() -> Path:
@@ -49,7 +63,8 @@ def main() -> int:
             from flowasd.serving.fleet import score_fleet as score
         else:
             from flowasd.serving.score_files import score_files as score
-        return score(workdir(), INPUT.value, MACHINE_ID.value, OUTPUT.value, config)
+        decisions = ALPHA.value, FDR.value
+        return score(workdir(), INPUT.value, MACHINE_ID.value, OUTPUT.value, config, *decisions)
     if MODE.value == "enrol":
         from flowasd.serving.enrol_files import enrol_files
 
@@ -71,7 +86,7 @@ def main() -> int:
         print(assess.assess_to_csv(workdir(), folder, config))
     if MODE.value == "assess":
         return 0
-    evaluation = evaluate.evaluate(workdir(), config, folder)
+    evaluation = evaluate.evaluate(workdir(), config, folder, ALPHA.value)
     if MODE.value != "report":
         results.write_results(folder, evaluation)
     write_report(folder / "report.html", evaluation)

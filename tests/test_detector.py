@@ -29,19 +29,19 @@ def test_the_score_is_the_flows_nll_under_the_id_that_was_named(evaluated, test_
         for nll, first in zip(np.asarray(frames), (0, len(x) - length), strict=True):
             total[first : first + length] += nll
             count[first : first + length] += 1
-        (result,) = detector.score(test_clips[:1], machine_id)
+        (result,) = detector.results(test_clips[:1], machine_id)
         assert result.scores["mean"] == pytest.approx((total / count).mean(), rel=1e-4)
-    (own,) = detector.score(test_clips[:1])
+    (own,) = detector.results(test_clips[:1])
     assert own.machine_id == "id_00"
 
 
 def test_unseen_id_lists_the_known_ones(evaluated, test_clips, tmp_path):
     detector = Detector.load(evaluated)
     with pytest.raises(UserError, match=r"id_99.*id_00, id_02, id_04, id_06"):
-        list(detector.score(test_clips[:1], "id_99"))
+        list(detector.results(test_clips[:1], "id_99"))
     path = tmp_path / "id_99_00000000.wav"
     soundfile.write(path, np.zeros(16000), 16000)
-    (result,) = detector.score([path])
+    (result,) = detector.results([path])
     assert "id_00, id_02, id_04, id_06" in str(result.error)
 
 
@@ -58,7 +58,7 @@ def test_odd_files_are_scored_and_bad_ones_reported(evaluated, tmp_path):
         soundfile.write(tmp_path / f"{name}.wav", samples, rate, subtype)
     (tmp_path / "bad.wav").write_bytes(b"")
     detector = Detector.load(evaluated)
-    results = {r.path.stem: r for r in detector.score(find_audio([str(tmp_path)]), "id_00")}
+    results = {r.path.stem: r for r in detector.results(find_audio([str(tmp_path)]), "id_00")}
     assert set(results) == {*good, "bad"}
     assert results["bad"].error is not None
     for name in good:
@@ -78,7 +78,7 @@ def test_run_that_has_not_ended_does_not_score(evaluated, test_clips, tmp_path):
     with pytest.raises(UserError, match=r"calibration\.npz is missing"):
         Detector.load(copy)
     with pytest.raises(UserError, match="no calibration"):
-        list(Detector.restore(copy).score(test_clips[:1]))
+        list(Detector.restore(copy).results(test_clips[:1]))
 
 
 def test_scoring_reads_the_model_alone(evaluated, test_clips, tmp_path):
@@ -88,8 +88,8 @@ def test_scoring_reads_the_model_alone(evaluated, test_clips, tmp_path):
     shutil.copy(evaluated / "calibration.npz", copy)
     for trainer in copy.glob("checkpoints/*/trainer"):
         shutil.rmtree(trainer)
-    (before,) = Detector.load(evaluated).score(test_clips[:1])
-    (after,) = Detector.load(copy).score(test_clips[:1])
+    (before,) = Detector.load(evaluated).results(test_clips[:1])
+    (after,) = Detector.load(copy).results(test_clips[:1])
     assert before.scores == after.scores
 
 
@@ -105,7 +105,7 @@ def test_damaged_checkpoint_is_one_line(evaluated, tmp_path):
 def test_scoring_settings_are_taken_from_a_config(evaluated, test_clips):
     config = smoke_config({"score.rule": "max"})
     detector = Detector.load(evaluated, config)
-    (result,) = detector.score(test_clips[:1])
+    (result,) = detector.results(test_clips[:1])
     assert result.score == result.scores["max"]
     assert detector.config == config
 
@@ -114,5 +114,5 @@ def test_a_run_taken_up_with_another_rule_scores_by_it(evaluated, test_clips, tm
     copy = tmp_path / "run"
     shutil.copytree(evaluated, copy)
     train(smoke_config({"score.rule": "max"}), copy)
-    (result,) = Detector.load(copy).score(test_clips[:1])
+    (result,) = Detector.load(copy).results(test_clips[:1])
     assert result.score == result.scores["max"]

@@ -18,7 +18,7 @@ def score_tasks(workdir: str, paths: list[str]) -> Tasks:
     """
     detector = Detector.load(Path(workdir))
     files = [Path(path) for path in paths]
-    ids = [result.machine_id for result in detector.score(files)]
+    ids = [result.machine_id for result in detector.results(files)]
 
     def decode() -> np.ndarray:
         clips = read_all(files, detector.frontend.sample_rate)
@@ -31,8 +31,8 @@ def score_tasks(workdir: str, paths: list[str]) -> Tasks:
         chunks = (slice(i, i + CLIPS_AT_ONCE) for i in range(0, len(ids), CLIPS_AT_ONCE))
         return [detector.clips(list(log_mels[chunk]), ids[chunk]) for chunk in chunks]
 
-    normality = detector.normality
-    assert normality is not None  # as it was loaded
+    calibration = detector.calibration
+    assert calibration is not None  # as it was loaded
     samples = decode()
     log_mels = front_end()
     clips = flow()
@@ -40,9 +40,9 @@ def score_tasks(workdir: str, paths: list[str]) -> Tasks:
         "decode": decode,
         "front-end": front_end,
         "flow": flow,
-        "rules": lambda: [judge(some, normality) for some in clips],
+        "rules": lambda: [judge(some, calibration.normality) for some in clips],
     }
-    whole = {"score": lambda: list(detector.score(files))}
+    whole = {"score": lambda: list(detector.results(files))}
     return {task: _without_value(run) for task, run in (whole | parts).items()}
 
 

@@ -20,5 +20,5 @@ def startup_tasks(workdir: str, path: str) -> Tasks:
     return {
         "import": start,
         "load": load,
-        "score": lambda: [result.score for result in detectors[0].score([Path(path)])],
+        "score": lambda: [result.score for result in detectors[0].results([Path(path)])],
     }

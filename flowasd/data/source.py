@@ -45,6 +45,12 @@ class DataConfig:
     test: float = key(
         0.2, "the same for testing, where there is no test folder", minimum=0, below=1
     )
+    calibration: int = key(
+        100,
+        "training clips of each ID held out for p-values, if every ID has four times as many; "
+        "otherwise p-values are cross-fitted",
+        minimum=0,
+    )
     simulated: SimulatedConfig = field(default_factory=SimulatedConfig)
 
     @property
@@ -61,7 +67,7 @@ class Source(NamedTuple):
         simulated: Whether this is the built-in corpus.
         labelled: Whether `test` is a labelled test set. If not, it holds normal clips that were
             held out of training, or an evaluation set, and there is no AUC.
-        splits: Clips of `train`, `validation` and `test`.
+        splits: Clips of `train`, `validation`, `calibration` (which may be empty) and `test`.
     """
 
     machine_type: str
@@ -100,7 +106,7 @@ def open_source(config: DataConfig, seed: int) -> Source:
     dataset = LAYOUTS[config.layout].read_dataset(root)
     labelled = any(clip.label is not None for clip in dataset.test)
     held_out = 0.0 if dataset.test else config.test
-    splits = split_clips(dataset.train, seed, config.validation, held_out)
+    splits = split_clips(dataset.train, seed, config.validation, held_out, config.calibration)
     return Source(
         machine_type=dataset.machine_type,
         simulated=not config.root,

@@ -13,10 +13,13 @@ def hash_fraction(name: str, seed: int) -> float:
     return (int.from_bytes(digest[:8], "big") >> 11) / 2**53  # 53 bits fit a float: never 1.0
 
 
+WORTH = 4  # clips of an ID for each one that is held out to calibrate
+
+
 def split_clips(
-    clips: Sequence[Clip], seed: int, validation: float, test: float = 0.0
+    clips: Sequence[Clip], seed: int, validation: float, test: float = 0.0, calibration: int = 0
 ) -> dict[str, tuple[Clip, ...]]:
-    """Holds out a fraction of the clips of every machine ID.
+    """Holds out some of the clips of every machine ID.
 
     The hash of a clip's name alone decides the part that the clip goes to, so the fractions are
     right in expectation for every ID. IDs with few clips are an exception:
@@ -25,16 +28,20 @@ def split_clips(
     - If an ID would have no clip in a held-out part, its training clip with the lowest hash goes
       there, as long as the ID has two training clips or more.
 
-    Only in these two cases can a new file move an old one.
+    The clips that calibrate decisions are those of each ID's training clips with the lowest hashes.
+    They are held out only if every ID has enough training clips, `WORTH` times as many.
+
+    Only by these clips and in the two cases above can a new file move an old one.
 
     Args:
         clips: Training clips; their order is kept.
         seed: Another seed gives another split.
         validation: Fraction of the clips to validate on, above 0.
         test: Fraction of the clips to test on.
+        calibration: Clips of each ID that are held out to calibrate decisions.
 
     Returns:
-        `{"train": ..., "validation": ...}`, and `"test"` if `test` is above 0.
+        `{"train": ..., "validation": ..., "calibration": ...}`, and `"test"` if `test` is above 0.
 
     Raises:
         UserError: If the fractions leave nothing to train on, or a part that has a fraction is
@@ -50,12 +57,13 @@ def split_clips(
     parts = {c: part if c.machine_id in trained else "train" for c, part in parts.items()}
     for part in ("validation", "test") if test > 0 else ("validation",):
         _fill(part, parts, seed)
+    _hold_out(parts, seed, calibration)
     split = {
         name: tuple(clip for clip in clips if parts[clip] == name)
-        for name in ("train", "validation", "test")
+        for name in ("train", "validation", "calibration", "test")
         if name != "test" or test > 0
     }
-    if empty := [name for name, part in split.items() if not part]:
+    if empty := [name for name, part in split.items() if not part and name != "calibration"]:
         raise UserError(
             f"the {empty[0]} split of {len(clips)} clips is empty; add clips, raise "
             "--config.data.validation or --config.data.test, or change --config.seed"
@@ -70,6 +78,19 @@ def _fill(part: str, parts: dict[Clip, str], seed: int) -> None:
         train = [c for c, own in parts.items() if own == "train" and c.machine_id == machine_id]
         if len(train) > 1:
             parts[min(train, key=lambda clip: hash_fraction(clip.name, seed))] = part
+
+
+def _hold_out(parts: dict[Clip, str], seed: int, count: int) -> None:
+    """Moves `count` training clips of every ID to `calibration`, if no ID has too few."""
+    train: dict[str, list[Clip]] = {}
+    for clip in parts:
+        if parts[clip] == "train":
+            train.setdefault(clip.machine_id, []).append(clip)
+    if any(len(own) < WORTH * count for own in train.values()):
+        return
+    for own in train.values():
+        for clip in sorted(own, key=lambda clip: hash_fraction(clip.name, seed))[:count]:
+            parts[clip] = "calibration"
 
 
 def _part(fraction: float, validation: float, test: float) -> str:

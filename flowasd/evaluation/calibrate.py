@@ -1,12 +1,19 @@
-"""Calibrating a run: the last part of training, by the clips of `train` and `validation`."""
+"""Calibrating a run: the last part of training, by clips that nothing was trained on."""
 
 from pathlib import Path
 
 from flowasd.detector import Detector
 from flowasd.errors import UserError
-from flowasd.run.calibration_file import calibration_key, load_calibration, save_calibration
+from flowasd.evaluation.cross_fit import cross_fitted
+from flowasd.run.calibration_file import (
+    CalibrationFile,
+    calibration_key,
+    load_calibration,
+    save_calibration,
+)
 from flowasd.run.splits import open_recorded, refuse_seen
 from flowasd.scoring.calibration import calibrate
+from flowasd.scoring.decision import CROSS_FITTED, HELD_OUT, Calibration, NormalScores
 
 
 def calibrate_run(workdir: Path) -> None:
@@ -23,10 +30,16 @@ def calibrate_run(workdir: Path) -> None:
     except UserError:  # missing, damaged, or made for other settings
         pass
     source, features = open_recorded(workdir, detector.config)
-    held_out = source.splits["validation"]
-    refuse_seen(workdir, held_out, features["validation"].recordings, ["train"])
-    train_clips, held_out_clips = (
+    for split, seen in (("validation", ["train"]), ("calibration", ["train", "validation"])):
+        refuse_seen(workdir, source.splits[split], features[split].recordings, seen)
+    train, validation, held_out = (
         detector.clips(features[split].clips(), [clip.machine_id for clip in source.splits[split]])
-        for split in ("train", "validation")
+        for split in ("train", "validation", "calibration")
     )
-    save_calibration(workdir, calibrate(train_clips, held_out_clips), key)
+    normality = calibrate(train, validation)
+    if held_out.nlls:
+        normal, kind = NormalScores.of(held_out, normality), HELD_OUT
+    else:
+        normal, kind = cross_fitted(detector, source, features), CROSS_FITTED
+    calibration = Calibration(normality, normal, (kind,) * len(detector.machine_ids))
+    save_calibration(workdir, CalibrationFile(calibration), key)

@@ -16,10 +16,12 @@ from flowasd.config import RunConfig
 from flowasd.data.source import Source, open_test
 from flowasd.detector import Detector
 from flowasd.evaluation import metrics
+from flowasd.evaluation.alarms import decisions, describe_decisions
 from flowasd.evaluation.assess import Estimate, proxy_auc, read_estimates
 from flowasd.features.cache import Features, source_features
 from flowasd.run.metric_log import Row, read_metrics
-from flowasd.run.splits import open_recorded, refuse_seen
+from flowasd.run.splits import KEPT, open_recorded, refuse_seen
+from flowasd.scoring.decision import gamma_threshold
 from flowasd.scoring.rules import RULES
 
 ASSESSMENT = Path("results", "assess.csv")
@@ -29,12 +31,16 @@ PACKAGES = ("flowasd", "jax", "flax", "optax", "orbax-checkpoint", "numpy", "sci
 
 @dataclass(frozen=True)
 class ScoredClip:
-    """A clip with its score by every rule; label 0 is normal, 1 anomalous, `None` unknown."""
+    """A clip with its score by every rule; label 0 is normal, 1 anomalous, `None` unknown.
+
+    `p_value` is that of the score by the configured rule.
+    """
 
     name: str
     machine_id: str
     label: int | None
     scores: dict[str, float]
+    p_value: float
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,7 @@ class Evaluation:
         history: Logged steps of the training.
         estimates: Of the run's assessment; empty if there was none.
         hop_seconds: Time between two frames.
+        gamma_thresholds: The threshold of DCASE's baselines, of every ID that has test clips.
     """
 
     workdir: Path
@@ -74,11 +81,17 @@ class Evaluation:
     history: list[Row]
     estimates: list[Estimate]
     hop_seconds: float
+    gamma_thresholds: dict[str, float]
 
     @property
     def rule(self) -> str:
         """The rule whose values are the score."""
         return self.summary["rule"]
+
+    @property
+    def alpha(self) -> float:
+        """The rate of false alarms that decisions allow."""
+        return self.summary["decisions"]["alpha"]
 
     @property
     def kind(self) -> str:
@@ -88,7 +101,10 @@ class Evaluation:
 
 
 def evaluate(
-    workdir: Path, config: RunConfig | None = None, folder: Path | None = None
+    workdir: Path,
+    config: RunConfig | None = None,
+    folder: Path | None = None,
+    alpha: float | None = None,
 ) -> Evaluation:
     """Scores test clips with the best checkpoint of a run.
 
@@ -97,6 +113,7 @@ def evaluate(
         config: Settings of the scoring, and a data set whose `test/` is scored instead of the
             run's own test clips; without it, everything is as the run was trained.
         folder: Folder of the results, in which an assessment may be; by default the workdir.
+        alpha: Rate of false alarms that decisions allow; by default that of the config.
 
     Raises:
         UserError: If there is no checkpoint; if the config is of another model; if the data cannot
@@ -106,20 +123,20 @@ def evaluate(
     detector = Detector.load(workdir, config)
     start = time.perf_counter()
     source, features = _open_test(workdir, detector)
-    bands, test = features.clips(), source.splits["test"]
+    bands, test, rule = features.clips(), source.splits["test"], detector.config.score.rule
     ready = time.perf_counter()
     judged = detector.judge(bands, [clip.machine_id for clip in test])
     clips = [
-        ScoredClip(clip.name, clip.machine_id, clip.label, scores)
-        for clip, (scores, _) in zip(test, judged, strict=True)
+        ScoredClip(clip.name, clip.machine_id, clip.label, own.scores, own.p_values[rule])
+        for clip, own in zip(test, judged, strict=True)
     ]
-    rule = detector.config.score.rule
     times = {"features_s": ready - start, "score_s": time.perf_counter() - ready}
     highest = np.argsort([-clip.scores[rule] for clip in clips])[:EXAMPLES]
     columns, history = _metric_columns(clips), read_metrics(workdir)
     estimates = read_estimates((folder or workdir) / ASSESSMENT)
     estimates = estimates or read_estimates(workdir / ASSESSMENT)
     summary = _summary(detector, source, clips, columns, times, history)
+    summary["decisions"] = decisions(detector, clips, alpha or detector.config.score.alpha)
     return Evaluation(
         workdir=workdir,
         clips=clips,
@@ -133,6 +150,10 @@ def evaluate(
         history=history,
         estimates=estimates,
         hop_seconds=detector.config.frontend.seconds_per_frame,
+        gamma_thresholds={
+            machine_id: gamma_threshold(detector.normal_scores(machine_id))
+            for machine_id in {clip.machine_id for clip in clips}
+        },
     )
 
 
@@ -145,7 +166,7 @@ def _open_test(workdir: Path, detector: Detector) -> tuple[Source, Features]:
         source = open_test(config.data)
         features = source_features(source, config.frontend, config.data.cache_folder)
     test = features["test"]
-    refuse_seen(workdir, source.splits["test"], test.recordings, ["train", "validation"])
+    refuse_seen(workdir, source.splits["test"], test.recordings, KEPT)
     return source, test
 
 
@@ -202,6 +223,7 @@ def describe(evaluation: Evaluation) -> str:
     if missing:
         ids = ", ".join(sorted(missing))
         lines.append(f"No AUC for {ids}: it takes labelled normal and anomalous test clips.")
+    lines.append(describe_decisions(summary["decisions"]))
     return "\n".join(lines)
 
 

@@ -10,13 +10,21 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from flowasd.detector import Result
 from flowasd.errors import UserError
 from flowasd.evaluation.evaluate import Evaluation
 from flowasd.files import write_csv
 from flowasd.run.records import write_record
 from flowasd.scoring.rules import RULES
 
-FILE_COLUMNS = ("path", "machine_id", "score")  # of `--mode=score`
+FILE_COLUMNS = ("path", "machine_id", "score", "p_value", "decision")  # of `--mode=score`
+
+
+def file_row(result: Result, alpha: float) -> tuple[object, ...]:
+    """Returns the values of `FILE_COLUMNS`; the decision is 1 for an alarm."""
+    decision = int(result.p_value <= alpha)
+    return result.path, result.machine_id, result.score, result.p_value, decision
+
 
 WriteRow = Callable[[Sequence[object]], object]
 
@@ -70,16 +78,20 @@ def write_results(folder: Path, evaluation: Evaluation) -> None:
     """Writes `results/`: the evaluator's CSVs, all scores, and the summary."""
     results = folder / "results"
     results.mkdir(parents=True, exist_ok=True)
-    for stale in results.glob("anomaly_score_*.csv"):  # the evaluator counts these files
-        stale.unlink()
+    for kind in ("anomaly_score", "decision_result"):  # the evaluator counts these files
+        for stale in results.glob(f"{kind}_*.csv"):
+            stale.unlink()
     clips, rule, machine_type = (
         evaluation.clips,
         evaluation.rule,
         evaluation.summary["machine_type"],
     )
     for machine_id in sorted({clip.machine_id for clip in clips}):
-        rows = [(c.name, c.scores[rule]) for c in clips if c.machine_id == machine_id]
-        write_csv(results / f"anomaly_score_{machine_type}_{machine_id}.csv", rows)
+        own = [c for c in clips if c.machine_id == machine_id]
+        place, above = f"{machine_type}_{machine_id}.csv", evaluation.gamma_thresholds[machine_id]
+        write_csv(results / f"anomaly_score_{place}", [(c.name, c.scores[rule]) for c in own])
+        decisions = [(c.name, int(c.scores[rule] > above)) for c in own]
+        write_csv(results / f"decision_result_{place}", decisions)
     write_csv(results / "scores.csv", _score_rows(evaluation))
     write_csv(results / "result.csv", _metric_rows(evaluation))
     write_record(results / "summary.json", evaluation.summary)
@@ -87,13 +99,15 @@ def write_results(folder: Path, evaluation: Evaluation) -> None:
 
 def _score_rows(evaluation: Evaluation) -> list[tuple[object, ...]]:
     """A row for each clip; the label is empty where it is unknown."""
-    header = ("path", "machine_id", "label", "score", *RULES, "data")
+    header = ("path", "machine_id", "label", "score", "p_value", "decision", *RULES, "data")
     rows = [
         (
             path,
             c.machine_id,
             "" if c.label is None else c.label,
             c.scores[evaluation.rule],
+            c.p_value,
+            int(c.p_value <= evaluation.alpha),
             *(c.scores[rule] for rule in RULES),
             evaluation.kind,
         )

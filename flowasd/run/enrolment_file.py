@@ -69,7 +69,8 @@ def enrolled_recordings(workdir: Path) -> dict[str, str]:
 
 def _enrolment(arrays: Mapping[str, np.ndarray]) -> Enrolment:
     mean, log_scale = (_levels(arrays, table) for table in TABLES)
-    row = Row(mean, log_scale, float(arrays["level"]), arrays["location"], arrays["spread"])
+    tables = {name: arrays[name] for name in ("location", "spread", "normal")}
+    row = Row(mean, log_scale, float(arrays["level"]), **tables, kind=str(arrays["kind"]))
     return Enrolment(row, tuple(map(str, arrays["recordings"])))
 
 

@@ -13,7 +13,7 @@ from flowasd.files import write_bytes, write_text
 
 Content = TypeVar("Content")
 
-FORMAT = 4  # of all files of a run; raise it when one of them changes
+FORMAT = 5  # of all files of a run; raise it when one of them changes
 
 
 def check_format(path: Path, found: Any, remedy: str) -> None:

@@ -19,6 +19,7 @@ from flowasd.run.workdir import REPEAT, has_checkpoint
 
 # Digest of the recording → the file's name, of every split.
 Splits = dict[str, dict[str, str]]
+KEPT = ("train", "validation", "calibration")  # of what a run was made; they may not change
 ENROLLED = "enrolled"  # what machines were enrolled from, as if it was a split
 
 
@@ -65,7 +66,7 @@ def read_splits(workdir: Path) -> Splits:
     """
     path = workdir / "splits.json"
     splits = read_record(path, REPEAT).get("splits")
-    if not isinstance(splits, dict) or not {"train", "validation"} <= splits.keys():
+    if not isinstance(splits, dict) or not set(KEPT) <= splits.keys():
         raise damaged(path, "no splits in it", REPEAT)
     for split in splits.values():
         if not isinstance(split, dict) or not all(isinstance(n, str) for n in split.values()):
@@ -76,7 +77,7 @@ def read_splits(workdir: Path) -> Splits:
 def check_splits(workdir: Path, now: Splits) -> None:
     """Raises a `UserError` if other recordings are there than the run was trained on."""
     before = read_splits(workdir)
-    for split in ("train", "validation"):
+    for split in KEPT:
         was = before.get(split, {})
         if other := sorted((was | now[split])[digest] for digest in was.keys() ^ now[split].keys()):
             raise UserError(

@@ -19,6 +19,7 @@ from flowasd.errors import UserError
 from flowasd.features.patches import covering_patches
 from flowasd.flow.glow import Glow
 from flowasd.scoring.calibration import FEW
+from flowasd.scoring.decision import CROSS_FITTED, Calibration, NormalScores
 from flowasd.scoring.frame_nll import frame_nll
 from flowasd.scoring.rules import Clips, Normality, joined
 
@@ -34,7 +35,9 @@ class Row(NamedTuple):
     Attributes:
         mean: Mean of the base density of every level.
         log_scale: Log-scale of the base density of every level.
-        level: As in `Normality`; so are the others.
+        level: As in `Normality`; so are location and spread.
+        normal: Score by every rule of the clips that p-values are ranks among.
+        kind: Of these clips, as in `Calibration`.
     """
 
     mean: tuple[Latent, ...]
@@ -42,6 +45,8 @@ class Row(NamedTuple):
     level: float
     location: Float[np.ndarray, " joined"]
     spread: Float[np.ndarray, " joined"]
+    normal: Float[np.ndarray, "clip rule"]
+    kind: str = CROSS_FITTED
 
 
 def enrol(
@@ -68,36 +73,38 @@ def enrol(
     mean = tuple(shrunk(base.mean[...], of_level) for base, of_level in _levels(flow, latents))
     log_scale = tuple(np.asarray(base.log_scale[...]).mean(0) for base in flow.bases)
     location, spread = normality.location.mean(0), normality.spread.mean(0)
-    others = Row(mean, log_scale, float(normality.level.mean()), location, spread)
-    scores, level = _scores(flow, normality, clips, latents, others, length, hop)
-    n, n_machines = len(clips), len(normality.level)
+    level, no_clips = float(normality.level.mean()), NormalScores.none().scores
+    row = Row(mean, log_scale, level, location, spread, no_clips)
+    unseen = _by_others(flow, clips, latents, row, length, hop)
+    scores, n, n_machines = joined(unseen, normality), len(clips), len(normality.level)
     if n < FEW:  # the scores' scatter is that of the other machines
-        location = np.array([others.location[0], scores.mean(0)[1]])
-        return others._replace(location=location)
-    pooled = n_machines * others.spread**2 + n * scores.var(0)
-    return others._replace(
-        level=level, location=scores.mean(0), spread=np.sqrt(pooled / (n_machines + n))
-    )
+        row = row._replace(location=np.array([location[0], scores.mean(0)[1]]))
+    else:
+        pooled = n_machines * spread**2 + n * scores.var(0)
+        row = row._replace(
+            level=float(np.mean([nll.mean() for nll in unseen.own_nlls()])),
+            location=scores.mean(0),
+            spread=np.sqrt(pooled / (n_machines + n)),
+        )
+    if n == 1:  # it was scored by its own mean, which is no rank of a new clip
+        return row
+    return row._replace(normal=NormalScores.of(unseen, extended_normality(normality, row)).scores)
 
 
 def _levels(flow: Glow, latents: Sequence[np.ndarray]):
     return zip(flow.bases, latents, strict=True)
 
 
-def _scores(
+def _by_others(
     flow: Glow,
-    normality: Normality,
     clips: Sequence[Bands],
     latents: Sequence[Float[np.ndarray, "clip _ _"]],
     row: Row,
     length: int,
     hop: int,
-) -> tuple[Float[np.ndarray, "clip joined"], float]:
-    """Scores of clips by the mean of other clips, in folds, and the mean of their NLLs.
-
-    A single clip is scored by its own mean.
-    """
-    count, known = len(clips), len(normality.level)
+) -> Clips:
+    """The NLLs of clips by the mean of other clips, in folds; of a single clip by its own mean."""
+    count, known = len(clips), flow.embedding.num_embeddings
     fold = np.arange(count) % FOLDS
     rows = []
     for out in range(min(count, FOLDS)):
@@ -106,8 +113,7 @@ def _scores(
         rows.append(row._replace(mean=mean))
     nlls = frame_nll(extended(flow, rows), clips, length=length, hop=hop, batch_size=32)
     own = [nll[:, [*range(known), known + f]] for nll, f in zip(nlls, fold, strict=True)]
-    new = Clips(own, np.full(count, known))
-    return joined(new, normality), float(np.mean([nll.mean() for nll in new.own_nlls()]))
+    return Clips(own, np.full(count, known))
 
 
 def clip_latents(
@@ -175,6 +181,16 @@ def extended(flow: Glow, rows: Sequence[Row]) -> Glow:
     flow.embedding.embedding = nnx.Param(jnp.concatenate([embedding, unused]))
     flow.embedding.num_embeddings += len(rows)
     return flow
+
+
+def extended_calibration(calibration: Calibration, row: Row) -> Calibration:
+    """Returns the calibration with that of one more machine ID."""
+    machine = np.full(len(row.normal), len(calibration.kinds))
+    return Calibration(
+        extended_normality(calibration.normality, row),
+        calibration.normal.joined(NormalScores(row.normal, machine)),
+        (*calibration.kinds, row.kind),
+    )
 
 
 def extended_normality(normality: Normality, row: Row) -> Normality:

@@ -6,8 +6,9 @@ to `RULES`.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -66,10 +67,12 @@ class Judged(NamedTuple):
     Attributes:
         scores: The score by every rule.
         nll: NLL of every frame under the clip's own ID, in nats per dimension.
+        p_values: Of the score by every rule: how often a normal clip scores as high or higher.
     """
 
     scores: dict[str, float]
     nll: FrameNLL
+    p_values: Mapping[str, float] = MappingProxyType({})
 
 
 Rule = Callable[[Clips, Normality], PerClip]

@@ -27,6 +27,7 @@ from flowasd.config import RunConfig
 from flowasd.data.audio import AUDIO_SUFFIXES, find_audio
 from flowasd.detector import Detector, Result
 from flowasd.errors import UserError
+from flowasd.evaluation.results import FILE_COLUMNS, file_row
 from flowasd.files import write_bytes
 from flowasd.run.calibration_file import NAME as CALIBRATION
 from flowasd.run.compile_cache import keep_compiled
@@ -41,9 +42,20 @@ try:
 except ImportError as error:
     raise UserError(f"--engine=ray: {error}; install the extra, 'flowasd[ray]'") from error
 
+# Of a `Scorer`, but for the threads.
+Arguments = tuple[Path, str | None, RunConfig | None, float]
+
 FILES_PER_BLOCK = 256
 FETCHES = 16  # remote files that an actor fetches at once
-SCORES = pa.schema([("path", pa.string()), ("machine_id", pa.string()), ("score", pa.float64())])
+SCORES = pa.schema(
+    [
+        ("path", pa.string()),
+        ("machine_id", pa.string()),
+        ("score", pa.float64()),
+        ("p_value", pa.float64()),
+        ("decision", pa.int8()),
+    ]
+)
 ERRORS = pa.schema([("path", pa.string()), ("error", pa.string())])
 
 
@@ -53,6 +65,8 @@ def score_fleet(
     machine_id: str | None,
     output: str | None,
     config: RunConfig | None = None,
+    alpha: float | None = None,
+    fdr: float | None = None,
     actors: int | None = None,
     files_per_block: int = FILES_PER_BLOCK,
 ) -> int:
@@ -64,6 +78,8 @@ def score_fleet(
         machine_id: The ID of all files; if `None`, the name of each file tells its ID.
         output: Folder of the shards, on this machine.
         config: Settings of the scoring; if `None`, those of the run.
+        alpha: Rate of false alarms that a decision allows; if `None`, that of the settings.
+        fdr: Not for a fleet, whose shards are written before all p-values are known.
         actors: Number of actors; if `None`, one for each GPU, or for each CPU core without GPUs.
         files_per_block: Number of files of a shard.
 
@@ -71,25 +87,30 @@ def score_fleet(
         The exit status: 1 if a file could not be scored, else 0.
 
     Raises:
-        UserError: If there is no checkpoint or no file; or if `output` is `None`, or holds the
+        UserError: If there is no checkpoint or no file; if `fdr` is given; or if `output` is `None`, or holds the
             scores of other files or of another model.
     """
     if not inputs:
         raise UserError("nothing to score; name files, folders, globs or URLs with --input")
     if output is None:
         raise UserError("--engine=ray writes a folder of shards; name it with --output")
+    if fdr is not None:
+        raise UserError("--fdr needs all p-values at once; use --alpha with --engine=ray")
     folder, paths = Path(output), find_recordings(inputs)
     with _ray():  # started before JAX, which warns of processes that start later
         jax.config.update("jax_platforms", "cpu")  # the actors use the accelerators
         detector = Detector.load(workdir, config)
-        detector.score([], machine_id)  # raises a `UserError` if the ID is unknown
+        detector.results([], machine_id)  # raises a `UserError` if the ID is unknown
         if detector.kind == "SIMULATED":
             print("flowasd: this model was trained on SIMULATED recordings", file=sys.stderr)
         kept = [workdir / CALIBRATION, *sorted((workdir / ENROLLED).glob("*.npz"))]
         model = [hashlib.sha256(path.read_bytes()).hexdigest() for path in kept]
-        settings = [model, asdict(detector.config.score), machine_id]
+        if short := detector.shortage(alpha):
+            print(f"flowasd: {short}", file=sys.stderr)
+        alpha = detector.config.score.alpha if alpha is None else alpha
+        settings = [model, asdict(detector.config.score), machine_id, alpha]
         blocks = cut_blocks(paths, settings, files_per_block)
-        score_blocks(folder, blocks, (workdir.absolute(), machine_id, config), actors)
+        score_blocks(folder, blocks, (workdir.absolute(), machine_id, config, alpha), actors)
     shards = [folder / "errors" / f"{name}.parquet" for name in blocks]
     failed = sum(pq.read_metadata(shard).num_rows for shard in shards if shard.exists())
     if failed:
@@ -159,7 +180,7 @@ def cut_blocks(paths: Sequence[str], settings: list[Any], size: int) -> dict[str
 def score_blocks(
     folder: Path,
     blocks: dict[str, list[str]],
-    arguments: tuple[Path, str | None, RunConfig | None],
+    arguments: Arguments,
     actors: int | None,
 ) -> None:
     """Scores the blocks that have no shard of scores yet, and writes their shards."""
@@ -187,7 +208,7 @@ def score_blocks(
 
 def _scored(
     blocks: list[dict[str, Any]],
-    arguments: tuple[Path, str | None, RunConfig | None],
+    arguments: Arguments,
     actors: int | None,
 ) -> ray.data.Dataset:
     """Returns blocks and shards as bytes; Ray replaces an actor that dies and repeats its block."""
@@ -230,16 +251,23 @@ class Scorer:
         workdir: Folder of a run.
         machine_id: The ID of all files; if `None`, the name of each file tells its ID.
         config: Settings of the scoring; if `None`, those of the run.
+        alpha: Rate of false alarms that a decision allows.
         threads: Number of threads that XLA may use.
     """
 
     def __init__(
-        self, workdir: Path, machine_id: str | None, config: RunConfig | None, threads: int
+        self,
+        workdir: Path,
+        machine_id: str | None,
+        config: RunConfig | None,
+        alpha: float,
+        threads: int,
     ):
         os.environ["NPROC"] = str(threads)  # XLA reads this when it starts
         keep_compiled()
         self._detector = Detector.load(workdir, config)
         self._machine_id = machine_id
+        self._alpha = alpha
 
     def __call__(self, block: dict[str, Any]) -> dict[str, Any]:
         """Scores the files of a block.
@@ -258,7 +286,7 @@ class Scorer:
             with ThreadPoolExecutor(FETCHES) as pool:
                 here = list(pool.map(_fetch, paths, folders))
             there = [path for path in here if isinstance(path, Path)]
-            results = self._detector.score(there, self._machine_id)
+            results = self._detector.results(there, self._machine_id)
             for path, local in zip(paths, here, strict=True):
                 result = (
                     next(results) if isinstance(local, Path) else Result(Path(path), error=local)
@@ -267,8 +295,8 @@ class Scorer:
                     error = str(result.error).replace(str(result.path), path)
                     failed.append({"path": path, "error": error})
                 else:
-                    machine_id, score = result.machine_id, result.score
-                    scored.append({"path": path, "machine_id": machine_id, "score": score})
+                    row = dict(zip(FILE_COLUMNS, file_row(result, self._alpha), strict=True))
+                    scored.append(row | {"path": path})
         return {
             "name": block["name"],
             "scores": _parquet(scored, SCORES),

@@ -7,11 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 
+import numpy as np
+
 from flowasd.config import RunConfig
 from flowasd.data.audio import find_audio
 from flowasd.detector import Detector
 from flowasd.errors import UserError
-from flowasd.evaluation.results import FILE_COLUMNS, format_of
+from flowasd.evaluation.results import FILE_COLUMNS, file_row, format_of
+from flowasd.scoring.decision import discoveries
 
 
 def score_files(
@@ -20,6 +23,8 @@ def score_files(
     machine_id: str | None,
     output: str | None,
     config: RunConfig | None = None,
+    alpha: float | None = None,
+    fdr: float | None = None,
 ) -> int:
     """Scores files and writes a row for each as it comes; errors go to standard error.
 
@@ -29,6 +34,9 @@ def score_files(
         machine_id: The ID of all files; without it, each file's name tells.
         output: File to write, whose suffix decides the format; without it, CSV on standard output.
         config: Settings of the scoring; without it, those of the run.
+        alpha: Rate of false alarms that a decision allows; without it, that of the settings.
+        fdr: Share of false alarms among the alarms of all files that decisions allow instead. The
+            rows are then written after the last file.
 
     Returns:
         The exit status: 1 if a file could not be scored.
@@ -43,7 +51,17 @@ def score_files(
     if detector.kind == "SIMULATED":
         print("flowasd: this model was trained on SIMULATED recordings", file=sys.stderr)
     paths = find_audio(inputs)
-    results = detector.score(paths, machine_id)
+    results = detector.results(paths, machine_id)
+    if fdr is not None:
+        results = list(results)
+        scored = [result for result in results if not result.error]
+        alarms = discoveries(np.array([result.p_value for result in scored]), fdr)
+        alpha = max(
+            (r.p_value for r, alarm in zip(scored, alarms, strict=True) if alarm), default=0
+        )
+    elif short := detector.shortage(alpha):
+        print(f"flowasd: {short}", file=sys.stderr)
+    alpha = detector.config.score.alpha if alpha is None else alpha
     failed = 0
     with _open_output(output) as stream:
         write = rows(stream, FILE_COLUMNS)
@@ -52,7 +70,7 @@ def score_files(
                 print(f"flowasd: {result.error}", file=sys.stderr)
                 failed += 1
             else:
-                write((result.path, result.machine_id, result.score))
+                write(file_row(result, alpha))
     if failed:
         print(f"flowasd: {failed} of {len(paths)} files were not scored", file=sys.stderr)
     return 1 if failed else 0

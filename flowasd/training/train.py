@@ -1,7 +1,7 @@
 """Training of a run: the loop that updates, validates, logs and keeps checkpoints."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import asdict
 from functools import cache, partial
@@ -72,6 +72,57 @@ def has_turned(validated: Sequence[float], patience: int) -> bool:
     return len(validated) > patience and min(validated[-patience:]) >= min(validated[:-patience])
 
 
+@cache  # so that a flow that is trained on other clips runs the same compiled program
+def _dispatcher(graph: nnx.GraphDef[Glow], config: TrainConfig, mesh: Mesh) -> Callable[..., Any]:
+    """Returns the compiled function of as many updates as it is given keys."""
+    step = partial(train_step, graph=graph, config=config, mesh=mesh)
+
+    @partial(jax.jit, donate_argnums=0, out_shardings=parallel.replicated(mesh))
+    def dispatch(
+        state: TrainState, drawable: Drawable, by: PyTree
+    ) -> tuple[TrainState, dict[str, Array]]:
+        state, rows = jax.lax.scan(lambda s, one: step(s, drawable.draw(one)), state, by)
+        return state, jax.tree.map(jnp.mean, rows)
+
+    return dispatch
+
+
+def updates(
+    config: TrainConfig,
+    graph: nnx.GraphDef[Glow],
+    state: TrainState,
+    source: BatchSource,
+    mesh: Mesh,
+) -> Iterator[tuple[TrainState, Row]]:
+    """Trains from a state to the last step, `log_every` steps at a time.
+
+    Args:
+        config: The `train` part of the run's config.
+        graph: Structure of the flow.
+        state: The state to train from; its memory is used again after the first update.
+        source: Where batches come from.
+        mesh: The devices.
+
+    Yields:
+        The state (valid until the next one is asked for, since its memory is used again) and its
+        metrics.
+
+    Raises:
+        UserError: If the loss is no longer finite.
+    """
+    dispatch, reached = _dispatcher(graph, config, mesh), int(state.step)
+    for drawable, by in source.feed(patch_keys(state, config.steps), config.log_every, mesh):
+        state, means = dispatch(state, drawable, by)
+        reached += config.log_every
+        row: Row = {"step": reached} | {key: float(mean) for key, mean in means.items()}
+        if not all(map(math.isfinite, row.values())):
+            raise UserError(
+                f"training diverged before step {reached}: the loss is not finite; "
+                "lower --config.train.learning_rate"
+            )
+        yield state, row
+
+
 def run_steps(
     config: TrainConfig,
     graph: nnx.GraphDef[Glow],
@@ -84,7 +135,6 @@ def run_steps(
     """Trains until the held-out NLL has turned or the last step is done.
 
     The NLL is validated before the first update, every `eval_every` steps, and after the last.
-    `log_every` steps are one dispatch.
 
     Args:
         config: The `train` part of the run's config.
@@ -103,16 +153,6 @@ def run_steps(
         UserError: If the loss is no longer finite.
     """
     nlls = list(validated)
-    step = partial(train_step, graph=graph, config=config, mesh=mesh)
-    everywhere = parallel.replicated(mesh)
-
-    @partial(jax.jit, donate_argnums=0, out_shardings=everywhere)
-    def dispatch(
-        state: TrainState, drawable: Drawable, by: PyTree
-    ) -> tuple[TrainState, dict[str, Array]]:
-        state, rows = jax.lax.scan(lambda s, one: step(s, drawable.draw(one)), state, by)
-        return state, jax.tree.map(jnp.mean, rows)
-
     validate = validator(data.validation, graph, mesh)
     at_start = cache(partial(validate, start))  # a restored run computes it when it validates
 
@@ -124,25 +164,18 @@ def run_steps(
     state = start if restored is None else restored
     if restored is None:
         yield start, {"step": 0} | validation(start)
-    feed = data.train.feed(patch_keys(state, config.steps), config.log_every, mesh)
     first, hidden = int(state.step), None if parallel.is_first() else True
     with tqdm(total=config.steps, initial=first, unit="step", desc="train", disable=hidden) as bar:
-        for done, (drawable, by) in enumerate(feed, 1):
-            if has_turned(nlls, config.patience):
-                break
-            state, means = dispatch(state, drawable, by)
-            reached = first + done * config.log_every
-            row: Row = {"step": reached} | {key: float(mean) for key, mean in means.items()}
-            if reached % config.eval_every == 0 or reached == config.steps:
+        if has_turned(nlls, config.patience):
+            return
+        for state, row in updates(config, graph, state, data.train, mesh):
+            if row["step"] % config.eval_every == 0 or row["step"] == config.steps:
                 row |= validation(state)
                 bar.set_postfix(validation_nll=f"{row['validation_nll']:.4f}", refresh=False)
-            if not all(map(math.isfinite, row.values())):
-                raise UserError(
-                    f"training diverged before step {reached}: the loss is not finite; "
-                    "lower --config.train.learning_rate"
-                )
             yield state, row
             bar.update(config.log_every)
+            if has_turned(nlls, config.patience):
+                return
 
 
 def fit(

@@ -95,7 +95,7 @@ def test_another_data_set_needs_its_test_folder_alone(evaluated, test_clips, tmp
         (folder / f"id_00_{i:08d}.flac").symlink_to(path)
     config = smoke_config({"data.root": str(tmp_path), "score.rule": "std"})
     evaluation = evaluate(evaluated, config)
-    expected = [result.scores["std"] for result in Detector.load(evaluated).score(test_clips[:3])]
+    expected = [result.scores["std"] for result in Detector.load(evaluated).results(test_clips[:3])]
     assert [clip.scores["std"] for clip in evaluation.clips] == pytest.approx(expected, rel=1e-4)
     assert evaluation.summary["rule"] == "std"
     assert evaluation.summary["data"] == "real"

@@ -75,7 +75,7 @@ def test_the_scores_are_those_of_a_detector_that_enrolled_all_of_its_clips(study
     drawn = np.random.default_rng(0).choice(len(clips), len(clips), replace=False)
     detector = Detector.load(run_of(workdir)).enrol([clips[i] for i in drawn], LEFT_OUT)
     tested = sorted((alone / "test").iterdir())
-    expected = {result.path.name: result.scores for result in detector.score(tested)}
+    expected = {result.path.name: result.scores for result in detector.results(tested)}
     rows = rows_from(workdir, "all", 0)
     assert {row["path"].removeprefix("test/") for row in rows} == expected.keys()
     for row in rows:

@@ -30,19 +30,19 @@ def own(test_clips):
 
 
 def scores(detector, paths, machine_id):
-    return [result.scores for result in detector.score(paths, machine_id)]
+    return [result.scores for result in detector.results(paths, machine_id)]
 
 
 def test_a_machine_is_enrolled_and_the_others_keep_their_scores(workdir, own, test_clips):
     """To the last bit; in the run itself, and as another detector in Python."""
     before = Detector.load(workdir)
-    old = [result.scores for result in before.score(test_clips)]
+    old = [result.scores for result in before.results(test_clips)]
     text = enrol_files(workdir, [str(path) for path in own[:2]], NEW, None)
     assert text.startswith(f"{NEW} is enrolled in {workdir}, from 2 recordings.\nOne in 3 normal")
     after, added = Detector.load(workdir), before.enrol(own[:2], NEW)
     assert (before.known_ids, after.known_ids) == (before.machine_ids, [*before.machine_ids, NEW])
     for detector in (after, added):
-        assert [result.scores for result in detector.score(test_clips)] == old
+        assert [result.scores for result in detector.results(test_clips)] == old
     assert scores(after, own, NEW) == scores(added, own, NEW)
     as_itself, as_other = (scores(after, own[2:], m)[0]["relative"] for m in (NEW, "id_06"))
     assert as_itself < as_other
@@ -53,11 +53,11 @@ def test_both_kinds_of_machines_are_scored_together(workdir, own, test_clips, tm
     renamed = tmp_path / f"normal_{NEW}_00000000.flac"
     renamed.symlink_to(own[2])
     mixed = [test_clips[0], renamed, test_clips[1]]
-    results = list(detector.score(mixed))
+    results = list(detector.results(mixed))
     assert [result.path for result in results] == mixed
     assert results[1].machine_id == NEW
     assert results[1].scores == scores(detector, [own[2]], NEW)[0]
-    assert [r.scores for r in results[::2]] == [r.scores for r in detector.score(test_clips[:2])]
+    assert [r.scores for r in results[::2]] == [r.scores for r in detector.results(test_clips[:2])]
 
 
 def test_several_machines_and_one_that_is_replaced(workdir, own):
@@ -156,7 +156,7 @@ def test_from_the_shell(workdir, own):
     )
     row = result.stdout.splitlines()[1].split(",")
     assert row[:2] == [str(own[1]), NEW]
-    expected = next(Detector.load(Path(workdir)).score([own[1]], NEW)).score
+    expected = next(Detector.load(Path(workdir)).results([own[1]], NEW)).score
     assert float(row[2]) == pytest.approx(expected, rel=1e-5)
     assert_refused(
         flowasd("--mode=enrol", f"--workdir={workdir}", f"--input={own[0]}", "--machine_id=id_00"),

@@ -97,7 +97,7 @@ def test_scores_are_those_of_the_plain_path(run, scored, clips):
     names = {str(path): path for path in near.iterdir()}
     names |= {f"file://{path}": path for path in far.iterdir()}
     names = {name: path for name, path in names.items() if path.name != CORRUPT}
-    plain = Detector.load(run).score(list(names.values()))
+    plain = Detector.load(run).results(list(names.values()))
     expected = dict(zip(names, plain, strict=True))
     found = rows(scored[0] / "scores")
     # An actor was killed: no file is lost, and none is there twice.

@@ -1,0 +1,75 @@
+"""What the decisions of a detector are worth: how many test clips raise an alarm, and rightly."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from flowasd.detector import Detector
+from flowasd.scoring.decision import CROSS_FITTED, shortage, smallest_rate
+
+
+class Decided(Protocol):
+    """A test clip with its p-value; label 0 is normal, 1 anomalous, `None` unknown."""
+
+    @property
+    def machine_id(self) -> str: ...  # noqa: D102
+    @property
+    def label(self) -> int | None: ...  # noqa: D102
+    @property
+    def p_value(self) -> float: ...  # noqa: D102
+
+
+def decisions(detector: Detector, clips: Sequence[Decided], alpha: float) -> dict[str, Any]:
+    """Counts the alarms among test clips.
+
+    Args:
+        detector: The detector that judged them.
+        clips: The test clips.
+        alpha: The rate of false alarms that a decision allows.
+
+    Returns:
+        `alpha`, and for every ID: how many normal clips its p-values are ranks among and of which
+        `kind` they are, the lowest rate of false alarms that so many can bear, and the number of
+        alarms and of clips among the normal, the anomalous and the unlabelled test clips.
+    """
+    machines = {}
+    for machine_id in sorted({clip.machine_id for clip in clips}):
+        own = [clip for clip in clips if clip.machine_id == machine_id]
+        count = detector.normal_clips[machine_id]
+        machines[machine_id] = {
+            "normal_clips": count,
+            "kind": detector.kind_of_p_values(machine_id),
+            "smallest_rate": smallest_rate(count),
+        } | {name: _alarms(own, label, alpha) for name, label in LABELS.items()}
+    return {"alpha": alpha, "machines": machines}
+
+
+LABELS = {"normal": 0, "anomalous": 1, "unlabelled": None}
+
+
+def _alarms(clips: Sequence[Decided], label: int | None, alpha: float) -> dict[str, int]:
+    p_values = [clip.p_value for clip in clips if clip.label == label]
+    return {"alarms": sum(p <= alpha for p in p_values), "clips": len(p_values)}
+
+
+def describe_decisions(found: dict[str, Any]) -> str:
+    """Says in some lines what `decisions` has counted."""
+    alpha, machines = found["alpha"], found["machines"]
+    counted = []
+    for name in LABELS:
+        alarms, clips = (
+            sum(m[name][key] for m in machines.values()) for key in ("alarms", "clips")
+        )
+        if clips:
+            counted.append(f"{alarms} of {clips} {name}")
+    lines = [
+        f"Alarms where {100 * alpha:.3g} % of normal clips may raise one: "
+        f"{', '.join(counted)} test clips."
+    ]
+    if any(m["kind"] == CROSS_FITTED for m in machines.values()):
+        lines.append(
+            "The p-values are cross-fitted: training clips show how high normal clips score, each "
+            "by a flow that was trained without it. --mode=calibrate takes other normal clips."
+        )
+    counts = {machine_id: m["normal_clips"] for machine_id, m in machines.items()}
+    short = shortage(counts, alpha)
+    return "\n".join(lines + ([f"{short[0].upper()}{short[1:]}."] if short else []))

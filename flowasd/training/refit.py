@@ -1,0 +1,58 @@
+"""Training again on some of a run's clips, up to the step that the run has kept."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Int
+
+from flowasd.config import RunConfig
+from flowasd.features.cache import Features
+from flowasd.features.frontend import Standardisation, fit_standardisation
+from flowasd.flow.glow import Glow
+from flowasd.training.bank import make_bank
+from flowasd.training.gaussian import starting_gaussian
+from flowasd.training.parallel import local_mesh
+from flowasd.training.step import initial_state
+from flowasd.training.train import updates
+
+
+def refit(
+    config: RunConfig,
+    features: Features,
+    machine: Int[np.ndarray, " clip"],
+    step: int,
+    size: int,
+) -> tuple[Glow, Standardisation]:
+    """Trains a flow on this process alone, with the random numbers of the run.
+
+    Nothing chooses the step, so no validation clip has a say.
+
+    Args:
+        config: The config of the run.
+        features: Clips to train on; every machine ID has one.
+        machine: Machine index of every clip.
+        step: The step at which training ends; 0 for the Gaussian that a flow starts as.
+        size: Clips to draw patches from, at least as many as there are. The first ones are drawn
+            as often again, so that sets of nearly one size share a compiled program.
+
+    Returns:
+        The flow, and the standardisation of its input.
+    """
+    statistics, mesh = fit_standardisation(features.clips()), local_mesh()
+    graph, state = initial_state(config, starting_gaussian(features, machine, statistics), mesh)
+    if step > 0:
+        filled = np.resize(np.arange(len(machine)), size)
+        bank = make_bank(
+            features.some(filled.tolist()),
+            machine[filled],
+            statistics,
+            mesh,
+            batch_size=config.train.batch_size,
+            length=config.train.patch_length,
+        )
+        for state, row in updates(config.train, graph, state, bank, mesh):
+            if row["step"] == step:
+                break
+    params, constants = jax.tree.map(jnp.asarray, (state.params, state.constants))
+    return nnx.merge(graph, params, constants), statistics
