@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, Key, PRNGKeyArray, PyTree, UInt32
 
 from flowasd.config import RunConfig, TrainConfig
-from flowasd.flow.glow import Glow, make_glow
+from flowasd.flow.glow import Glow, ModelConfig, make_glow
 from flowasd.flow.objective import objective
 from flowasd.training import parallel
 from flowasd.training.bank import Batch
@@ -57,27 +57,28 @@ def initial_state(
         start: The Gaussian; it has a mean for every machine ID.
         mesh: The devices, each of which gets the whole state.
     """
-
-    def build(seed: int | PRNGKeyArray) -> Glow:
-        n_bands, n_machines = config.frontend.n_bands, len(start.mean)
-        return make_glow(config.model, n_bands=n_bands, n_machines=n_machines, seed=seed)
-
-    @jax.jit
-    def initialise(key: PRNGKeyArray, mean: Array, precision_factor: Array) -> TrainState:
-        flow = build(key)
-        flow.start_at(mean, precision_factor)
-        _, params, constants = nnx.split(flow, nnx.Param, ...)
-        params, constants = nnx.as_pure(params), nnx.as_pure(constants)
-        opt_state = make_optimizer(config.train).init(params)
-        return TrainState(jnp.int32(0), params, constants, opt_state, jax.random.key_data(key))
-
     # On one device, because XLA's LAPACK calls wait for each other for ever on several simulated
     # devices.
     density = (jnp.asarray(a, jnp.float32) for a in (start.mean, start.precision_factor))
-    state = initialise(jax.random.key(config.seed), *density)
-    return nnx.graphdef(nnx.eval_shape(partial(build, config.seed))), parallel.replicate(
-        mesh, state
-    )
+    shape = config.model, config.train, config.frontend.n_bands
+    graph, state = _initialise(jax.random.key(config.seed), *density, shape=shape)
+    return graph, parallel.replicate(mesh, state)
+
+
+@partial(jax.jit, static_argnames="shape")
+def _initialise(
+    key: PRNGKeyArray,
+    mean: Float[Array, "machine band"],
+    precision_factor: Float[Array, "band band"],
+    shape: tuple[ModelConfig, TrainConfig, int],
+) -> tuple[nnx.GraphDef[Glow], TrainState]:
+    model, train, n_bands = shape
+    flow = make_glow(model, n_bands=n_bands, n_machines=len(mean), seed=key)
+    flow.start_at(mean, precision_factor)
+    graph, params, constants = nnx.split(flow, nnx.Param, ...)
+    params, constants = nnx.as_pure(params), nnx.as_pure(constants)
+    opt_state = make_optimizer(train).init(params)
+    return graph, TrainState(jnp.int32(0), params, constants, opt_state, jax.random.key_data(key))
 
 
 def step_keys(key: PRNGKeyArray, step: int | Int[Array, ""]) -> Key[Array, "2"]:

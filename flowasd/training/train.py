@@ -72,6 +72,29 @@ def has_turned(validated: Sequence[float], patience: int) -> bool:
     return len(validated) > patience and min(validated[-patience:]) >= min(validated[:-patience])
 
 
+@partial(jax.jit, static_argnames=("graph", "config", "mesh"), donate_argnums=0)
+def dispatch(
+    state: TrainState,
+    drawable: Drawable,
+    by: PyTree,
+    *,
+    graph: nnx.GraphDef[Glow],
+    config: TrainConfig,
+    mesh: Mesh,
+) -> tuple[TrainState, dict[str, Array]]:
+    """Some updates, each on what it draws; the state after them, and the means of their metrics.
+
+    Runs of one config and one number of clips share the compiled function.
+    """
+
+    def step(state: TrainState, one: PyTree) -> tuple[TrainState, dict[str, Array]]:
+        return train_step(state, drawable.draw(one), graph=graph, config=config, mesh=mesh)
+
+    state, rows = jax.lax.scan(step, state, by)
+    reached = state, jax.tree.map(jnp.mean, rows)
+    return jax.lax.with_sharding_constraint(reached, parallel.replicated(mesh))
+
+
 def run_steps(
     config: TrainConfig,
     graph: nnx.GraphDef[Glow],
@@ -103,16 +126,6 @@ def run_steps(
         UserError: If the loss is no longer finite.
     """
     nlls = list(validated)
-    step = partial(train_step, graph=graph, config=config, mesh=mesh)
-    everywhere = parallel.replicated(mesh)
-
-    @partial(jax.jit, donate_argnums=0, out_shardings=everywhere)
-    def dispatch(
-        state: TrainState, drawable: Drawable, by: PyTree
-    ) -> tuple[TrainState, dict[str, Array]]:
-        state, rows = jax.lax.scan(lambda s, one: step(s, drawable.draw(one)), state, by)
-        return state, jax.tree.map(jnp.mean, rows)
-
     validate = validator(data.validation, graph, mesh)
     at_start = cache(partial(validate, start))  # a restored run computes it when it validates
 
@@ -130,7 +143,7 @@ def run_steps(
         for done, (drawable, by) in enumerate(feed, 1):
             if has_turned(nlls, config.patience):
                 break
-            state, means = dispatch(state, drawable, by)
+            state, means = dispatch(state, drawable, by, graph=graph, config=config, mesh=mesh)
             reached = first + done * config.log_every
             row: Row = {"step": reached} | {key: float(mean) for key, mean in means.items()}
             if reached % config.eval_every == 0 or reached == config.steps:
