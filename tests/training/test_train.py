@@ -213,6 +213,7 @@ def test_other_objectives_train_the_ids_apart(name, tmp_path):
             "train.objective.name": name,
             "train.objective.ramp_steps": 10,
             "train.objective.weight": 4.0,
+            "train.objective.margin": 1.0,  # less, and `outlier` has nothing to do from the start
             "train.learning_rate": 3e-3,
         }
     )
