@@ -17,6 +17,7 @@ def get_config() -> Any:
     config.data.validation = 0.1
     config.data.simulated.n_train = 8
     config.data.simulated.n_test = 3
+    config.frontend.n_bands = 32
     config.model.levels = (level(steps=2, width=16),)
     config.train.steps = 20
     config.train.warmup_steps = 5

@@ -74,7 +74,7 @@ def test_values_that_cannot_work_are_named(key, value, words):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"squeeze": (1, 100)}, "squeeze (1, 100) does not divide 128 bands"),
+        ({"squeeze": (1, 100)}, "squeeze (1, 100) does not divide 32 bands"),
         ({"squeeze": (1, 1)}, "leaves one channel"),
         ({"squeeze": (0, 2)}, "squeeze=(0, 2) must be at least 1"),
         ({"squeeze": (3, 1)}, "train.patch_length=32 is no multiple of 3"),

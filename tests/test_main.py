@@ -204,6 +204,7 @@ def test_a_config_of_ones_own_works_from_any_folder(dataset, tmp_path):
         "from flowasd.config import default_config, level\n\n\n"
         "def get_config():\n"
         "    config = default_config()\n"
+        "    config.frontend.n_bands = 32\n"
         "    config.model.levels = (level(steps=1, width=8),)\n"
         "    config.train.update({'steps': 5, 'warmup_steps': 1})\n"
         "    config.train.update({'log_every': 5, 'eval_every': 5})\n"

@@ -1,16 +1,17 @@
 """The best checkpoint of a run: the flow, and what is known of it."""
 
 from contextlib import closing
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from flax import nnx
+from jaxtyping import PyTree
 
 from flowasd.config import RunConfig
 from flowasd.features.frontend import Standardisation
-from flowasd.flow.glow import Glow, make_glow
+from flowasd.flow.glow import Glow, ModelConfig, make_glow
 from flowasd.run.checkpoint import Checkpoints
 from flowasd.run.workdir import check_same, read_config
 from flowasd.settings import build
@@ -50,15 +51,8 @@ def restore_best(workdir: Path) -> Restored:
             recorded = read_config(workdir)
             check_same(workdir, config, recorded)
             config = recorded
-        make = partial(
-            make_glow,
-            config.model,
-            n_bands=config.frontend.n_bands,
-            n_machines=len(card["machine_ids"]),
-            seed=config.seed,
-        )
-        graph, params, constants = nnx.split(nnx.eval_shape(make), nnx.Param, ...)
-        template = {"params": nnx.as_pure(params), "constants": nnx.as_pure(constants)}
+        n_machines = len(card["machine_ids"])
+        graph, template = _structure(config.model, config.frontend.n_bands, n_machines)
         state = checkpoints.restore(step, "model", template)
     return Restored(
         flow=nnx.merge(graph, state["params"], state["constants"]),
@@ -68,3 +62,13 @@ def restore_best(workdir: Path) -> Restored:
         kind=card["data"],
         step=step,
     )
+
+
+@cache
+def _structure(
+    model: ModelConfig, n_bands: int, n_machines: int
+) -> tuple[nnx.GraphDef[Glow], dict[str, PyTree]]:
+    """The structure of a flow, and the shapes of its arrays; to trace it takes a while."""
+    make = partial(make_glow, model, n_bands=n_bands, n_machines=n_machines, seed=0)
+    graph, params, constants = nnx.split(nnx.eval_shape(make), nnx.Param, ...)
+    return graph, {"params": nnx.as_pure(params), "constants": nnx.as_pure(constants)}

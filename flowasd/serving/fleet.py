@@ -87,8 +87,8 @@ def score_fleet(
         The exit status: 1 if a file could not be scored, else 0.
 
     Raises:
-        UserError: If there is no checkpoint or no file; if `fdr` is given; or if `output` is `None`, or holds the
-            scores of other files or of another model.
+        UserError: If there is no checkpoint or no file; if `fdr` is given; or if `output` is
+            `None`, or holds the scores of other files or of another model.
     """
     if not inputs:
         raise UserError("nothing to score; name files, folders, globs or URLs with --input")

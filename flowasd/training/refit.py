@@ -51,8 +51,7 @@ def refit(
             batch_size=config.train.batch_size,
             length=config.train.patch_length,
         )
-        for state, row in updates(config.train, graph, state, bank, mesh):
-            if row["step"] == step:
-                break
+        reached = updates(config.train, graph, state, bank, mesh)
+        state = next(state for state, row in reached if row["step"] == step)
     params, constants = jax.tree.map(jnp.asarray, (state.params, state.constants))
     return nnx.merge(graph, params, constants), statistics

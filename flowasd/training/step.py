@@ -57,32 +57,28 @@ def initial_state(
         start: The Gaussian; it has a mean for every machine ID.
         mesh: The devices, each of which gets the whole state.
     """
-
     # On one device, because XLA's LAPACK calls wait for each other for ever on several simulated
     # devices.
     density = (jnp.asarray(a, jnp.float32) for a in (start.mean, start.precision_factor))
-    state = _initialise(jax.random.key(config.seed), *density, config.model, config.train)
-    n_machines, n_bands = start.mean.shape
-    build = partial(make_glow, config.model, n_bands=n_bands, n_machines=n_machines)
-    graph = nnx.graphdef(nnx.eval_shape(partial(build, seed=config.seed)))
+    shape = config.model, config.train, config.frontend.n_bands
+    graph, state = _initialise(jax.random.key(config.seed), *density, shape=shape)
     return graph, parallel.replicate(mesh, state)
 
 
-@partial(jax.jit, static_argnames=("model", "train"))
+@partial(jax.jit, static_argnames="shape")
 def _initialise(
     key: PRNGKeyArray,
     mean: Float[Array, "machine band"],
     precision_factor: Float[Array, "band band"],
-    model: ModelConfig,
-    train: TrainConfig,
-) -> TrainState:
-    n_machines, n_bands = mean.shape
-    flow = make_glow(model, n_bands=n_bands, n_machines=n_machines, seed=key)
+    shape: tuple[ModelConfig, TrainConfig, int],
+) -> tuple[nnx.GraphDef[Glow], TrainState]:
+    model, train, n_bands = shape
+    flow = make_glow(model, n_bands=n_bands, n_machines=len(mean), seed=key)
     flow.start_at(mean, precision_factor)
-    _, params, constants = nnx.split(flow, nnx.Param, ...)
+    graph, params, constants = nnx.split(flow, nnx.Param, ...)
     params, constants = nnx.as_pure(params), nnx.as_pure(constants)
     opt_state = make_optimizer(train).init(params)
-    return TrainState(jnp.int32(0), params, constants, opt_state, jax.random.key_data(key))
+    return graph, TrainState(jnp.int32(0), params, constants, opt_state, jax.random.key_data(key))
 
 
 def step_keys(key: PRNGKeyArray, step: int | Int[Array, ""]) -> Key[Array, "2"]:

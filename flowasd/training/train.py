@@ -1,7 +1,7 @@
 """Training of a run: the loop that updates, validates, logs and keeps checkpoints."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import asdict
 from functools import cache, partial
@@ -72,19 +72,27 @@ def has_turned(validated: Sequence[float], patience: int) -> bool:
     return len(validated) > patience and min(validated[-patience:]) >= min(validated[:-patience])
 
 
-@cache  # so that a flow that is trained on other clips runs the same compiled program
-def _dispatcher(graph: nnx.GraphDef[Glow], config: TrainConfig, mesh: Mesh) -> Callable[..., Any]:
-    """Returns the compiled function of as many updates as it is given keys."""
-    step = partial(train_step, graph=graph, config=config, mesh=mesh)
+@partial(jax.jit, static_argnames=("graph", "config", "mesh"), donate_argnums=0)
+def dispatch(
+    state: TrainState,
+    drawable: Drawable,
+    by: PyTree,
+    *,
+    graph: nnx.GraphDef[Glow],
+    config: TrainConfig,
+    mesh: Mesh,
+) -> tuple[TrainState, dict[str, Array]]:
+    """Some updates, each on what it draws; the state after them, and the means of their metrics.
 
-    @partial(jax.jit, donate_argnums=0, out_shardings=parallel.replicated(mesh))
-    def dispatch(
-        state: TrainState, drawable: Drawable, by: PyTree
-    ) -> tuple[TrainState, dict[str, Array]]:
-        state, rows = jax.lax.scan(lambda s, one: step(s, drawable.draw(one)), state, by)
-        return state, jax.tree.map(jnp.mean, rows)
+    Runs of one config and one number of clips share the compiled function.
+    """
 
-    return dispatch
+    def step(state: TrainState, one: PyTree) -> tuple[TrainState, dict[str, Array]]:
+        return train_step(state, drawable.draw(one), graph=graph, config=config, mesh=mesh)
+
+    state, rows = jax.lax.scan(step, state, by)
+    reached = state, jax.tree.map(jnp.mean, rows)
+    return jax.lax.with_sharding_constraint(reached, parallel.replicated(mesh))
 
 
 def updates(
@@ -110,9 +118,9 @@ def updates(
     Raises:
         UserError: If the loss is no longer finite.
     """
-    dispatch, reached = _dispatcher(graph, config, mesh), int(state.step)
+    reached = int(state.step)
     for drawable, by in source.feed(patch_keys(state, config.steps), config.log_every, mesh):
-        state, means = dispatch(state, drawable, by)
+        state, means = dispatch(state, drawable, by, graph=graph, config=config, mesh=mesh)
         reached += config.log_every
         row: Row = {"step": reached} | {key: float(mean) for key, mean in means.items()}
         if not all(map(math.isfinite, row.values())):
@@ -168,11 +176,11 @@ def run_steps(
     with tqdm(total=config.steps, initial=first, unit="step", desc="train", disable=hidden) as bar:
         if has_turned(nlls, config.patience):
             return
-        for state, row in updates(config, graph, state, data.train, mesh):
+        for reached, row in updates(config, graph, state, data.train, mesh):
             if row["step"] % config.eval_every == 0 or row["step"] == config.steps:
-                row |= validation(state)
+                row |= validation(reached)
                 bar.set_postfix(validation_nll=f"{row['validation_nll']:.4f}", refresh=False)
-            yield state, row
+            yield reached, row
             bar.update(config.log_every)
             if has_turned(nlls, config.patience):
                 return

@@ -47,8 +47,7 @@ def validator(
     """
     patches = validation_patches(bank, mesh)
     clip_nlls = partial(_clip_nlls, graph=graph, mesh=mesh)
-    compiled = jax.jit(clip_nlls, out_shardings=parallel.replicated(mesh))
-    return lambda state: np.asarray(compiled(state, bank, patches), np.float64)
+    return lambda state: np.asarray(clip_nlls(state, bank, patches), np.float64)
 
 
 def validation_patches(bank: Bank, mesh: Mesh) -> Patches:
@@ -67,6 +66,7 @@ def validation_patches(bank: Bank, mesh: Mesh) -> Patches:
     return Patches(*parallel.replicate(mesh, [*map(batches, columns)]))
 
 
+@partial(jax.jit, static_argnames=("graph", "mesh"))
 def _clip_nlls(
     state: TrainState, bank: Bank, patches: Patches, *, graph: nnx.GraphDef[Glow], mesh: Mesh
 ) -> Float[Array, " clip"]:
@@ -78,7 +78,8 @@ def _clip_nlls(
         return batch.weight * nll(flow, x, batch.machine)
 
     nlls = jax.lax.map(weighted, patches).ravel()
-    return jnp.zeros(len(bank.n_frames)).at[patches.clip.ravel()].add(nlls)
+    of_clips = jnp.zeros(len(bank.n_frames)).at[patches.clip.ravel()].add(nlls)
+    return jax.lax.with_sharding_constraint(of_clips, parallel.replicated(mesh))
 
 
 def sure_gain(start: ClipNLLs, trained: ClipNLLs) -> float:

@@ -161,9 +161,15 @@ class Here(Side):
 def tiny(monkeypatch):
     """All sides in this process, and as little work for them as can be."""
     small_flow = {"model.levels": (level(steps=1, width=8),), "train.batch_size": 4}
+    small_flow |= {"frontend.n_bands": 32}
 
     def small_config(shape, changes=None):
         return shape_config(shape, small_flow | (changes or {}))
+
+    def small_slider():
+        config = slider.get_config()
+        config.model.levels = (level(steps=1, width=8, kernel=(1, 1)),)
+        return config
 
     for module in (flow_ours, flows, growth_ours):
         monkeypatch.setattr(module, "shape_config", small_config)
@@ -171,7 +177,7 @@ def tiny(monkeypatch):
     for module in (auc, detectors, files, flows, growth, side, startup):
         monkeypatch.setattr(module, "Side", Here)
     small = {auc: {"AUC": 0.1}, flows: {"GEMM": 8}, detectors: {"CLIPS": 2}}
-    small[detectors]["CONFIGS"] = {"mel": smoke.get_config, "slider": slider.get_config}
+    small[detectors]["CONFIGS"] = {"mel": smoke.get_config, "slider": small_slider}
     small |= {logmel: {"CLIPS": 1, "FRONTENDS": {"logmel": (1024, 512)}}}
     small |= {growth: {"BATCHES": (2,), "BATCH": 2, "CLIPS": (2,), "STEPS": 1, "ROUNDS": 1}}
     for module, constants in small.items():

@@ -37,12 +37,12 @@ def test_learning_rate_warms_up_and_decays_and_gradients_are_clipped():
 @pytest.mark.slow
 def test_silent_bands_train_to_what_they_validate_to(tmp_path):
     """Bands without variance, to which the noise of training is added."""
-    config = smoke_config()
-    rng = np.random.default_rng(0)
-    frames = rng.normal(size=(600, 128)).astype(np.float32)
+    config, rng = smoke_config(), np.random.default_rng(0)
+    n_bands = config.frontend.n_bands
+    frames = rng.normal(size=(600, n_bands)).astype(np.float32)
     frames[:, ::4] = 0
     features = save_features(tmp_path, np.split(frames, 6))
-    statistics = Standardisation(np.zeros(128, np.float32), np.ones(128, np.float32))
+    statistics = Standardisation(np.zeros(n_bands, np.float32), np.ones(n_bands, np.float32))
     mesh, machine = data_mesh(), np.zeros(6, np.int32)
     bank = make_bank(features, machine, statistics, mesh, *size_of(config))
     start = starting_gaussian(features, machine, statistics)

@@ -101,7 +101,8 @@ def test_features_within_the_limit_are_a_bank(monkeypatch, tmp_path):
     chosen = []
     monkeypatch.setattr(train, "fit", lambda *args: chosen.append(type(args[3].train).__name__))
     source = open_source(from_disk().data, 0)
-    n_train, bytes_per_clip = len(source.splits["train"]), 40 * 128 * 4
+    n_bands = from_disk().frontend.n_bands
+    n_train, bytes_per_clip = len(source.splits["train"]), 40 * n_bands * 4
     for bank_gb in (n_train * bytes_per_clip / 1e9, (n_train - 0.5) * bytes_per_clip / 1e9):
         train.train(from_disk(bank_gb), tmp_path)
     assert chosen == ["Bank", "Stream"]

@@ -21,7 +21,7 @@ from flowasd.run.metric_log import read_metrics
 from flowasd.training import train
 from flowasd.training.gaussian import starting_gaussian
 from flowasd.training.parallel import data_mesh
-from flowasd.training.step import initial_state, train_step
+from flowasd.training.step import initial_state
 from tests.conftest import smoke_config, train_to_first_checkpoint
 
 
@@ -186,11 +186,12 @@ def test_divergence_keeps_the_good_checkpoint(tmp_path, monkeypatch):
     """The second update spoils the parameters; its loss, from before it, is still finite."""
 
     def spoiling(*args, **kwargs):
-        state, means = train_step(*args, **kwargs)
+        state, means = dispatch(*args, **kwargs)
         spoilt = jax.tree.map(lambda x: jax.numpy.where(state.step < 2, x, np.nan), state.params)
         return state._replace(params=spoilt), means
 
-    monkeypatch.setattr(train, "train_step", spoiling)
+    dispatch = train.dispatch
+    monkeypatch.setattr(train, "dispatch", spoiling)
     config = smoke_config({"train.log_every": 1, "train.eval_every": 1})
     with pytest.raises(UserError, match="diverged before step 2"):
         train.train(config, tmp_path)
@@ -212,6 +213,7 @@ def test_other_objectives_train_the_ids_apart(name, tmp_path):
             "train.objective.name": name,
             "train.objective.ramp_steps": 10,
             "train.objective.weight": 4.0,
+            "train.objective.margin": 1.0,  # less, and `outlier` has nothing to do from the start
             "train.learning_rate": 3e-3,
         }
     )
