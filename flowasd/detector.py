@@ -275,7 +275,7 @@ class Detector:
             try:
                 if isinstance(result, UserError):
                     raise result
-                known = machine_id or self._machine_id_of(path)
+                known = machine_id or self.machine_id_of(path)
             except UserError as error:
                 results.append(Result(path, error=error))
                 continue
@@ -292,7 +292,12 @@ class Detector:
         p_value = judged.p_values[rule]
         return replace(result, score=scores[rule], p_value=p_value, scores=scores)
 
-    def _machine_id_of(self, path: Path) -> str:
+    def machine_id_of(self, path: Path) -> str:
+        """Returns the machine ID that a file's name tells.
+
+        Raises:
+            UserError: If it tells none, or one that the detector does not know.
+        """
         try:
             machine_id = LAYOUTS[self.config.data.layout].parse_clip(path).machine_id
         except UserError as error:

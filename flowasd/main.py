@@ -15,7 +15,7 @@ from flowasd.training import parallel
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "Config file, such as configs/slider.py.")
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; default runs/<config name>.")
-MODES = ["train", "evaluate", "report", "assess", "score", "enrol"]
+MODES = ["train", "evaluate", "report", "assess", "score", "enrol", "calibrate"]
 MODE = flags.DEFINE_enum("mode", "train", MODES, "What to do.")
 INPUT = flags.DEFINE_multi_string(
     "input", [], "Score, enrol: a file, folder or glob; may be repeated."
@@ -69,6 +69,11 @@ def main() -> int:
         from flowasd.serving.enrol_files import enrol_files
 
         print(enrol_files(workdir(), INPUT.value, MACHINE_ID.value, OUTPUT.value, config))
+        return 0
+    if MODE.value == "calibrate":
+        from flowasd.serving.calibrate_files import calibrate_files
+
+        print(calibrate_files(workdir(), INPUT.value, MACHINE_ID.value, OUTPUT.value, config))
         return 0
     folder = Path(OUTPUT.value or workdir())
     from flowasd.evaluation import assess, calibrate, evaluate, results

@@ -1,21 +1,18 @@
 """What the decisions of a detector are worth: how many test clips raise an alarm, and rightly."""
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
 from flowasd.detector import Detector
 from flowasd.scoring.decision import CROSS_FITTED, shortage, smallest_rate
 
 
-class Decided(Protocol):
+class Decided(NamedTuple):
     """A test clip with its p-value; label 0 is normal, 1 anomalous, `None` unknown."""
 
-    @property
-    def machine_id(self) -> str: ...  # noqa: D102
-    @property
-    def label(self) -> int | None: ...  # noqa: D102
-    @property
-    def p_value(self) -> float: ...  # noqa: D102
+    machine_id: str
+    label: int | None
+    p_value: float
 
 
 def decisions(detector: Detector, clips: Sequence[Decided], alpha: float) -> dict[str, Any]:

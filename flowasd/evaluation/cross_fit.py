@@ -36,13 +36,12 @@ def cross_fitted(
     config, machine = detector.config, source.machine_index("train")
     fold = folds(source.splits["train"], config.score.folds, config.seed)
     known, held_out = features["train"], features["validation"]
-    most = len(machine) - min(np.bincount(fold[fold != WHOLE], minlength=1))
     parts = []
     for left_out in tqdm(range(config.score.folds), "calibrate", unit="fold", disable=None):
         kept, out = (np.flatnonzero(some).tolist() for some in (fold != left_out, fold == left_out))
         if not out:
             continue
-        flow, statistics = refit(config, known.some(kept), machine[kept], detector.step, most)
+        flow, statistics = refit(config, known.some(kept), machine[kept], detector.step, known)
         refitted = replace(detector, flow=flow, statistics=statistics)
         normality = calibrate(
             _clips(refitted, known.some(kept), machine[kept]),

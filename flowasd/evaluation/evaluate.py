@@ -16,11 +16,11 @@ from flowasd.config import RunConfig
 from flowasd.data.source import Source, open_test
 from flowasd.detector import Detector
 from flowasd.evaluation import metrics
-from flowasd.evaluation.alarms import decisions, describe_decisions
+from flowasd.evaluation.alarms import Decided, decisions, describe_decisions
 from flowasd.evaluation.assess import Estimate, proxy_auc, read_estimates
 from flowasd.features.cache import Features, source_features
 from flowasd.run.metric_log import Row, read_metrics
-from flowasd.run.splits import KEPT, open_recorded, refuse_seen
+from flowasd.run.splits import CALIBRATING, KEPT, open_recorded, refuse_seen
 from flowasd.scoring.decision import gamma_threshold
 from flowasd.scoring.rules import RULES
 
@@ -136,7 +136,11 @@ def evaluate(
     estimates = read_estimates((folder or workdir) / ASSESSMENT)
     estimates = estimates or read_estimates(workdir / ASSESSMENT)
     summary = _summary(detector, source, clips, columns, times, history)
-    summary["decisions"] = decisions(detector, clips, alpha or detector.config.score.alpha)
+    summary["decisions"] = decisions(
+        detector,
+        [Decided(clip.machine_id, clip.label, clip.p_value) for clip in clips],
+        alpha or detector.config.score.alpha,
+    )
     return Evaluation(
         workdir=workdir,
         clips=clips,
@@ -166,7 +170,7 @@ def _open_test(workdir: Path, detector: Detector) -> tuple[Source, Features]:
         source = open_test(config.data)
         features = source_features(source, config.frontend, config.data.cache_folder)
     test = features["test"]
-    refuse_seen(workdir, source.splits["test"], test.recordings, KEPT)
+    refuse_seen(workdir, source.splits["test"], test.recordings, [*KEPT, CALIBRATING])
     return source, test
 
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -24,11 +25,11 @@ class CalibrationFile(NamedTuple):
 
     Attributes:
         calibration: What scores and decisions are measured by.
-        recordings: Digests of the recordings that calibrated a machine after training.
+        recordings: Digests of the recordings that calibrated a machine after training, and its ID.
     """
 
     calibration: Calibration
-    recordings: tuple[str, ...] = ()
+    recordings: Mapping[str, str] = MappingProxyType({})
 
 
 def calibration_key(config: RunConfig, step: int) -> str:
@@ -46,7 +47,8 @@ def save_calibration(workdir: Path, content: CalibrationFile, key: str) -> None:
     """Writes a calibration with the key of what it depends on."""
     normality, normal, kinds = content.calibration
     arrays = normality._asdict() | {f"normal.{n}": v for n, v in normal._asdict().items()}
-    arrays |= {"kinds": np.array(kinds), "recordings": np.array(content.recordings, str)}
+    arrays |= {"kinds": np.array(kinds), "recordings": np.array([*content.recordings], str)}
+    arrays["recorded"] = np.array([*content.recordings.values()], str)
     write_arrays(workdir / NAME, arrays, key)
 
 
@@ -68,14 +70,14 @@ def load_calibration(workdir: Path, key: str | None) -> CalibrationFile:
 
 
 def calibrating_recordings(workdir: Path) -> dict[str, str]:
-    """Returns the digests of the recordings that calibrated a machine after training.
+    """Returns the digests of the recordings that calibrated a machine after training, and its ID.
 
     Raises:
         UserError: If the file is damaged or of another format.
     """
     if not (workdir / NAME).exists():
         return {}
-    return {digest: "" for digest in load_calibration(workdir, None).recordings}
+    return dict(load_calibration(workdir, None).recordings)
 
 
 def _content(arrays: Mapping[str, np.ndarray]) -> CalibrationFile:
@@ -83,4 +85,5 @@ def _content(arrays: Mapping[str, np.ndarray]) -> CalibrationFile:
     normality = Normality(**tables, floor=float(arrays["floor"]))
     normal = NormalScores(arrays["normal.scores"], arrays["normal.machine"])
     calibration = Calibration(normality, normal, tuple(map(str, arrays["kinds"])))
-    return CalibrationFile(calibration, tuple(map(str, arrays["recordings"])))
+    recordings = zip(arrays["recordings"].tolist(), arrays["recorded"].tolist(), strict=True)
+    return CalibrationFile(calibration, dict(recordings))

@@ -13,6 +13,7 @@ from flowasd.data.clips import Clip
 from flowasd.data.source import Source, open_source
 from flowasd.errors import UserError
 from flowasd.features.cache import Features, source_features
+from flowasd.run.calibration_file import calibrating_recordings
 from flowasd.run.enrolment_file import enrolled_recordings
 from flowasd.run.records import damaged, read_record, write_record
 from flowasd.run.workdir import REPEAT, has_checkpoint
@@ -20,6 +21,7 @@ from flowasd.run.workdir import REPEAT, has_checkpoint
 # Digest of the recording → the file's name, of every split.
 Splits = dict[str, dict[str, str]]
 KEPT = ("train", "validation", "calibration")  # of what a run was made; they may not change
+CALIBRATING = "calibrating"  # what calibrated a machine after training, as if it was a split
 ENROLLED = "enrolled"  # what machines were enrolled from, as if it was a split
 
 
@@ -121,7 +123,10 @@ def refuse_seen(
         recordings: Digest of every clip's recording.
         splits: Splits of the run that no clip may be from.
     """
-    recorded = read_splits(workdir) | {ENROLLED: enrolled_recordings(workdir)}
+    recorded = read_splits(workdir) | {
+        CALIBRATING: calibrating_recordings(workdir),
+        ENROLLED: enrolled_recordings(workdir),
+    }
     for split in (*splits, ENROLLED):
         known = recorded.get(split, {})
         seen = [clip for clip, digest in zip(clips, recordings, strict=True) if digest in known]

@@ -46,7 +46,7 @@ def enrol_files(
     paths = find_audio(inputs)
     heard = {own.recording: own.bands for own in hear_all(paths, detector.frontend)}
     row = detector.enrolment([*heard.values()], machine_id)
-    folder = workdir if output is None else _copied(workdir, Path(output))
+    folder = run_to_change(workdir, output)
     key = calibration_key(detector.config, detector.step)
     save_enrolment(folder, machine_id, Enrolment(row, tuple(heard)), key)
     count, verb = len(heard), "replaced" if machine_id in detector.enrolled else "enrolled"
@@ -58,7 +58,11 @@ def enrol_files(
     )
 
 
-def _copied(workdir: Path, folder: Path) -> Path:
+def run_to_change(workdir: Path, output: str | None) -> Path:
+    """Returns the run itself, or a copy of it in the folder `output`, which must be empty."""
+    if output is None:
+        return workdir
+    folder = Path(output)
     if folder.exists() and any(folder.iterdir()):
         raise UserError(f"{folder} is not empty; name another folder with --output")
     try:

@@ -68,7 +68,7 @@ class Bank:
     Attributes:
         frames: Frames of all clips, one clip after the other.
         first: First frame of every clip.
-        n_frames: Number of frames of every clip.
+        n_frames: Number of frames of every clip; it is 0 behind the last clip, where there is room.
         machine: Machine index of every clip.
         batch_size: Patches of a batch.
         length: Frames of a patch.
@@ -107,11 +107,27 @@ def make_bank(
     mesh: Mesh,
     batch_size: int,
     length: int,
+    room: Features | None = None,
 ) -> Bank:
-    """Places the standardised features of a split on the devices, an equal share on each."""
+    """Places the standardised features of a split on the devices, an equal share on each.
+
+    Args:
+        features: The features.
+        machine: Machine index of every clip.
+        statistics: What they are standardised by.
+        mesh: The devices.
+        batch_size: Patches of a batch.
+        length: Frames of a patch.
+        room: More features, for which the bank has room, so that it has the shape of their bank.
+            The same compiled program then serves both.
+    """
     frames = np.concatenate([standardise(clip, statistics) for clip in features.clips()])
     first = np.cumsum(features.n_frames) - features.n_frames
-    clips = replicate(mesh, (first, features.n_frames, machine))
+    columns = first, features.n_frames, machine
+    if room is not None:
+        frames = np.pad(frames, ((0, int(room.n_frames.sum()) - len(frames)), (0, 0)))
+        columns = [np.pad(c, (0, len(room.n_frames) - len(first))) for c in columns]
+    clips = replicate(mesh, [*columns])
     return Bank(split_rows(mesh, frames), *clips, batch_size=batch_size, length=length)
 
 
@@ -120,6 +136,6 @@ def draw_places(
 ) -> tuple[Int[Array, " batch"], Int[Array, " batch"]]:
     """Draws where patches lie: random clips, and a random first frame in each."""
     clip_key, start_key = jax.random.split(key)
-    clip = jax.random.randint(clip_key, (batch_size,), 0, len(n_frames))
+    clip = jax.random.randint(clip_key, (batch_size,), 0, (n_frames > 0).sum())
     room = jnp.maximum(n_frames[clip] - length, 0) + 1
     return clip, jax.random.randint(start_key, (batch_size,), 0, room)

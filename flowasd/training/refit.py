@@ -22,7 +22,7 @@ def refit(
     features: Features,
     machine: Int[np.ndarray, " clip"],
     step: int,
-    size: int,
+    room: Features,
 ) -> tuple[Glow, Standardisation]:
     """Trains a flow on this process alone, with the random numbers of the run.
 
@@ -33,8 +33,7 @@ def refit(
         features: Clips to train on; every machine ID has one.
         machine: Machine index of every clip.
         step: The step at which training ends; 0 for the Gaussian that a flow starts as.
-        size: Clips to draw patches from, at least as many as there are. The first ones are drawn
-            as often again, so that sets of nearly one size share a compiled program.
+        room: The features of all clips of the run, whose compiled program serves some of them too.
 
     Returns:
         The flow, and the standardisation of its input.
@@ -42,15 +41,8 @@ def refit(
     statistics, mesh = fit_standardisation(features.clips()), local_mesh()
     graph, state = initial_state(config, starting_gaussian(features, machine, statistics), mesh)
     if step > 0:
-        filled = np.resize(np.arange(len(machine)), size)
-        bank = make_bank(
-            features.some(filled.tolist()),
-            machine[filled],
-            statistics,
-            mesh,
-            batch_size=config.train.batch_size,
-            length=config.train.patch_length,
-        )
+        size = {"batch_size": config.train.batch_size, "length": config.train.patch_length}
+        bank = make_bank(features, machine, statistics, mesh, **size, room=room)
         reached = updates(config.train, graph, state, bank, mesh)
         state = next(state for state, row in reached if row["step"] == step)
     params, constants = jax.tree.map(jnp.asarray, (state.params, state.constants))
