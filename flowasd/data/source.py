@@ -67,7 +67,7 @@ class Source(NamedTuple):
         simulated: Whether this is the built-in corpus.
         labelled: Whether `test` is a labelled test set. If not, it holds normal clips that were
             held out of training, or an evaluation set, and there is no AUC.
-        splits: Clips of `train`, `validation`, `calibration` (which may be empty) and `test`.
+        splits: Clips of `train`, `validation`, `test` and, if there are enough, `calibration`.
     """
 
     machine_type: str

@@ -41,7 +41,8 @@ def split_clips(
         calibration: Clips of each ID that are held out to calibrate decisions.
 
     Returns:
-        `{"train": ..., "validation": ..., "calibration": ...}`, and `"test"` if `test` is above 0.
+        `{"train": ..., "validation": ...}`, `"calibration"` if clips are held out for it, and
+        `"test"` if `test` is above 0.
 
     Raises:
         UserError: If the fractions leave nothing to train on, or a part that has a fraction is
@@ -61,9 +62,9 @@ def split_clips(
     split = {
         name: tuple(clip for clip in clips if parts[clip] == name)
         for name in ("train", "validation", "calibration", "test")
-        if name != "test" or test > 0
+        if name in ("train", "validation", *parts.values()) or (name == "test" and test > 0)
     }
-    if empty := [name for name, part in split.items() if not part and name != "calibration"]:
+    if empty := [name for name, part in split.items() if not part]:
         raise UserError(
             f"the {empty[0]} split of {len(clips)} clips is empty; add clips, raise "
             "--config.data.validation or --config.data.test, or change --config.seed"

@@ -11,7 +11,7 @@ from flowasd.run.calibration_file import (
     load_calibration,
     save_calibration,
 )
-from flowasd.run.splits import open_recorded, refuse_seen
+from flowasd.run.splits import KEPT, open_recorded, refuse_seen
 from flowasd.scoring.calibration import calibrate
 from flowasd.scoring.decision import CROSS_FITTED, HELD_OUT, Calibration, NormalScores
 
@@ -30,15 +30,17 @@ def calibrate_run(workdir: Path) -> None:
     except UserError:  # missing, damaged, or made for other settings
         pass
     source, features = open_recorded(workdir, detector.config)
-    for split, seen in (("validation", ["train"]), ("calibration", ["train", "validation"])):
-        refuse_seen(workdir, source.splits[split], features[split].recordings, seen)
-    train, validation, held_out = (
-        detector.clips(features[split].clips(), [clip.machine_id for clip in source.splits[split]])
-        for split in ("train", "validation", "calibration")
-    )
-    normality = calibrate(train, validation)
-    if held_out.nlls:
-        normal, kind = NormalScores.of(held_out, normality), HELD_OUT
+    seen: list[str] = []
+    clips = {}
+    for split in KEPT:
+        if split in source.splits:
+            own = source.splits[split]
+            refuse_seen(workdir, own, features[split].recordings, seen)
+            clips[split] = detector.clips(features[split].clips(), [c.machine_id for c in own])
+            seen.append(split)
+    normality = calibrate(clips["train"], clips["validation"])
+    if "calibration" in clips:
+        normal, kind = NormalScores.of(clips["calibration"], normality), HELD_OUT
     else:
         normal, kind = cross_fitted(detector, source, features), CROSS_FITTED
     calibration = Calibration(normality, normal, (kind,) * len(detector.machine_ids))

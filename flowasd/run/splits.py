@@ -68,7 +68,7 @@ def read_splits(workdir: Path) -> Splits:
     """
     path = workdir / "splits.json"
     splits = read_record(path, REPEAT).get("splits")
-    if not isinstance(splits, dict) or not set(KEPT) <= splits.keys():
+    if not isinstance(splits, dict) or not {"train", "validation"} <= splits.keys():
         raise damaged(path, "no splits in it", REPEAT)
     for split in splits.values():
         if not isinstance(split, dict) or not all(isinstance(n, str) for n in split.values()):
@@ -80,8 +80,8 @@ def check_splits(workdir: Path, now: Splits) -> None:
     """Raises a `UserError` if other recordings are there than the run was trained on."""
     before = read_splits(workdir)
     for split in KEPT:
-        was = before.get(split, {})
-        if other := sorted((was | now[split])[digest] for digest in was.keys() ^ now[split].keys()):
+        was, is_now = before.get(split, {}), now.get(split, {})
+        if other := sorted((was | is_now)[digest] for digest in was.keys() ^ is_now.keys()):
             raise UserError(
                 f"{workdir} was trained on other clips: {len(other)} of the {split} split "
                 f"differ, such as {other[0]}; name another --workdir or restore the clips"
@@ -121,12 +121,11 @@ def refuse_seen(
         workdir: Folder of the run.
         clips: The clips.
         recordings: Digest of every clip's recording.
-        splits: Splits of the run that no clip may be from.
+        splits: Splits of the run that no clip may be from; `CALIBRATING` may be one of them.
     """
-    recorded = read_splits(workdir) | {
-        CALIBRATING: calibrating_recordings(workdir),
-        ENROLLED: enrolled_recordings(workdir),
-    }
+    recorded = read_splits(workdir) | {ENROLLED: enrolled_recordings(workdir)}
+    if CALIBRATING in splits:
+        recorded[CALIBRATING] = calibrating_recordings(workdir)
     for split in (*splits, ENROLLED):
         known = recorded.get(split, {})
         seen = [clip for clip, digest in zip(clips, recordings, strict=True) if digest in known]

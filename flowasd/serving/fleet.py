@@ -14,17 +14,16 @@ import logging
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, cast
 
 import jax
 from tqdm import tqdm
 
 from flowasd.config import RunConfig
-from flowasd.data.audio import AUDIO_SUFFIXES, find_audio
 from flowasd.detector import Detector, Result
 from flowasd.errors import UserError
 from flowasd.evaluation.results import FILE_COLUMNS, file_row
@@ -34,11 +33,12 @@ from flowasd.run.compile_cache import keep_compiled
 from flowasd.run.enrolment_file import FOLDER as ENROLLED
 
 try:
-    import fsspec
     import pyarrow as pa
     import pyarrow.parquet as pq
     import ray
     import ray.data
+
+    from flowasd.serving.remote import fetch, find_recordings
 except ImportError as error:
     raise UserError(f"--engine=ray: {error}; install the extra, 'flowasd[ray]'") from error
 
@@ -126,47 +126,6 @@ def _ray() -> contextlib.AbstractContextManager:
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     ray.data.DataContext.get_current().enable_progress_bars = False
     return ray.init(include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
-
-
-def find_recordings(inputs: Sequence[str]) -> list[str]:
-    """Finds the audio files of this machine and of URLs.
-
-    Args:
-        inputs: Files, globs or URLs, or folders, of which all files at every depth count.
-
-    Returns:
-        Absolute paths and URLs, sorted, each once.
-
-    Raises:
-        UserError: If an input matches no audio file, or is a URL that cannot be listed.
-    """
-    urls = [name for name in inputs if "://" in name]
-    local = [name for name in inputs if "://" not in name]
-    found = {str(path.absolute()) for path in find_audio(local)}
-    for url in urls:
-        if not (below := set(_list_url(url))):
-            raise UserError(f"{url}: matches no .wav or .flac file")
-        found |= below
-    if odd := sorted(path for path in found if not _is_unicode(path)):
-        raise UserError(f"{odd[0]!a}: the name is not Unicode, as Parquet has it; rename the file")
-    return sorted(found)
-
-
-def _is_unicode(path: str) -> bool:
-    return path.encode(errors="replace").decode() == path
-
-
-def _list_url(url: str) -> Iterator[str]:
-    try:
-        system, pattern = fsspec.url_to_fs(url)
-        names = system.glob(pattern) if "*" in pattern else [pattern]
-        files = [file for name in names for file in system.find(name)]
-    except (ImportError, OSError, ValueError) as error:  # bad protocol, folder or permission
-        raise UserError(f"{url}: cannot be listed ({error})") from error
-    for file in files:
-        name = PurePosixPath(file)
-        if name.suffix.lower() in AUDIO_SUFFIXES and not name.name.startswith("."):
-            yield system.unstrip_protocol(file)
 
 
 def cut_blocks(paths: Sequence[str], settings: list[Any], size: int) -> dict[str, list[str]]:
@@ -284,7 +243,7 @@ class Scorer:
         with tempfile.TemporaryDirectory() as scratch:
             folders = [Path(scratch, str(i)) for i in range(len(paths))]
             with ThreadPoolExecutor(FETCHES) as pool:
-                here = list(pool.map(_fetch, paths, folders))
+                here = list(pool.map(fetch, paths, folders))
             there = [path for path in here if isinstance(path, Path)]
             results = self._detector.results(there, self._machine_id)
             for path, local in zip(paths, here, strict=True):
@@ -302,20 +261,6 @@ class Scorer:
             "scores": _parquet(scored, SCORES),
             "errors": _parquet(failed, ERRORS) if failed else b"",
         }
-
-
-def _fetch(path: str, folder: Path) -> Path | UserError:
-    """Returns a local path, or copies the file of a URL to `folder` and returns the copy's path."""
-    if "://" not in path:
-        return Path(path)
-    try:
-        folder.mkdir()
-        system, remote = fsspec.url_to_fs(path)
-        here = folder / PurePosixPath(remote).name
-        system.get_file(remote, str(here))
-        return here
-    except Exception as error:  # every backend of fsspec has its own exceptions
-        return UserError(f"{path}: cannot be fetched ({error!r})")
 
 
 def _parquet(rows: list[dict[str, Any]], schema: pa.Schema) -> bytes:

@@ -60,6 +60,28 @@ def test_the_parts_make_up_the_whole_in_order(seed, test):
         assert list(part) == sorted(part, key=clips.index)
 
 
+@given(seed=st.integers(0, 2**32), count=st.integers(1, 12))
+def test_clips_that_calibrate_are_those_with_the_lowest_hashes_of_every_id(seed, count):
+    clips = make_clips(range(60))
+    without, split = (split_clips(clips, seed, 0.1, 0.1, calibrated) for calibrated in (0, count))
+    assert "calibration" not in without
+    assert (split["validation"], split["test"]) == (without["validation"], without["test"])
+    for machine_id in IDS:
+        train = [clip for clip in without["train"] if clip.machine_id == machine_id]
+        train.sort(key=lambda clip: hash_fraction(clip.name, seed))
+        held_out = {c for c in split.get("calibration", ()) if c.machine_id == machine_id}
+        assert held_out in (set(), set(train[:count]))
+        assert not held_out & set(split["train"])
+
+
+def test_too_few_clips_of_one_id_leave_all_clips_to_training():
+    counts = {"id_00": 200, "id_02": 200, "id_04": 40}
+    clips = [clip for own, count in counts.items() for clip in make_clips(range(count), (own,))]
+    assert "calibration" not in split_clips(clips, 0, 0.05, calibration=10)
+    split = split_clips(clips, 0, 0.05, calibration=8)
+    assert [sum(c.machine_id == m for c in split["calibration"]) for m in counts] == [8, 8, 8]
+
+
 @given(seed=st.integers(0, 2**32), more=st.sets(st.integers(100, 10**7), max_size=30))
 def test_new_files_move_no_old_one(seed, more):
     few = make_clips(range(100))  # enough that every part has clips of every ID by their hashes

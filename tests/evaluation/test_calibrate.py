@@ -26,7 +26,7 @@ def test_run_that_was_cut_off_before_its_calibration_makes_it_up(run, tmp_path):
     for spoil in (
         file.unlink,
         lambda: file.write_bytes(file.read_bytes()[:-100]),
-        lambda: save_calibration(copy, expected._replace(location=np.zeros((1, 1))), other),
+        lambda: save_calibration(copy, expected._replace(recordings={}), other),
     ):
         spoil()
         with pytest.raises(UserError, match=r"calibration\.npz"):

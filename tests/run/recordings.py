@@ -58,3 +58,14 @@ def replace(path: Path, by: Path) -> None:
     content = by.read_bytes()
     os.unlink(path)
     path.write_bytes(content)
+
+
+def softer(paths: Iterable[Path], folder: Path) -> list[Path]:
+    """Other recordings of the same sounds: 16-bit copies at half the amplitude."""
+    folder.mkdir()
+    copies = []
+    for path in paths:
+        samples, rate = soundfile.read(path, dtype="int16")
+        copies.append((folder / path.name).with_suffix(".wav"))
+        soundfile.write(copies[-1], samples // 2, rate, "PCM_16")
+    return copies

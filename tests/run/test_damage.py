@@ -13,12 +13,18 @@ from flowasd.errors import UserError
 from flowasd.evaluation.assess import assess_to_csv, read_estimates
 from flowasd.evaluation.calibrate import calibrate_run
 from flowasd.evaluation.evaluate import evaluate
-from flowasd.run.calibration_file import calibration_key, load_calibration, save_calibration
+from flowasd.run.calibration_file import (
+    CalibrationFile,
+    calibration_key,
+    load_calibration,
+    save_calibration,
+)
 from flowasd.run.metric_log import MetricLog, read_metrics
 from flowasd.run.records import FORMAT
 from flowasd.run.splits import read_splits
 from flowasd.run.workdir import read_config, record_config
 from flowasd.scoring.calibration import fit_normality
+from flowasd.scoring.decision import HELD_OUT, Calibration, NormalScores
 from flowasd.training.train import train
 from tests.conftest import smoke_config
 from tests.evaluation.assessments import write_assessment
@@ -167,7 +173,9 @@ def test_no_damage_at_all_is_a_traceback(name, workdir, monkeypatch):
     """Bits flipped, bytes written over and ends cut off at 300 random places."""
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)  # no event files
     clips = make_clips(0, (2, 2))
-    save_calibration(workdir, fit_normality(clips), KEY)  # a small one
+    normality = fit_normality(clips)
+    calibration = Calibration(normality, NormalScores.of(clips, normality), (HELD_OUT, HELD_OUT))
+    save_calibration(workdir, CalibrationFile(calibration), KEY)  # a small one
     path, rng = workdir / name, np.random.default_rng(0)
     content = path.read_bytes()
     said = []
@@ -193,8 +201,8 @@ def test_no_damage_at_all_is_a_traceback(name, workdir, monkeypatch):
     [
         ("splits.json", {"splits": {}}),
         ("splits.json", {"splits": {"train": {}}}),
-        ("splits.json", {"splits": {"train": [], "validation": {}}}),
-        ("splits.json", {"splits": {"train": {"ab": 3}, "validation": {}}}),
+        ("splits.json", {"splits": {"train": [], "validation": {}, "calibration": {}}}),
+        ("splits.json", {"splits": {"train": {"ab": 3}, "validation": {}, "calibration": {}}}),
         ("splits.json", {}),
         ("config.json", {}),
         ("config.json", {"seed": 0}),

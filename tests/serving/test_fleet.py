@@ -17,7 +17,8 @@ import soundfile
 
 from flowasd.detector import Detector
 from flowasd.errors import UserError
-from flowasd.serving.fleet import cpus_per_actor, cut_blocks, find_recordings, score_blocks
+from flowasd.serving.fleet import cpus_per_actor, cut_blocks, score_blocks
+from flowasd.serving.remote import find_recordings
 from tests.conftest import REPO
 
 CORRUPT = "normal_id_00_00000099.wav"
