@@ -67,9 +67,18 @@ def patch_keys(state: TrainState, steps: int) -> Key[Array, " step"]:
     return jax.vmap(partial(step_keys, key))(jnp.arange(int(state.step), steps))[:, 0]
 
 
-def has_turned(validated: Sequence[float], patience: int) -> bool:
-    """Whether the last `patience` validations brought no lower NLL than those before them."""
-    return len(validated) > patience and min(validated[-patience:]) >= min(validated[:-patience])
+def has_turned(validated: Sequence[float], patience: int, half: int) -> bool:
+    """Whether the held-out NLL falls no more, which is asked from half of the updates on.
+
+    Before that the learning rate is high, and the NLL may lie above that of the start for long.
+
+    Args:
+        validated: The NLL of every validation, the first one that of the start.
+        patience: The number of the last validations, which bring no lower NLL than those before.
+        half: Validations after the start in half of the updates.
+    """
+    enough = len(validated) > max(patience, half)
+    return enough and min(validated[-patience:]) >= min(validated[:-patience])
 
 
 def run_steps(
@@ -87,7 +96,7 @@ def run_steps(
     `log_every` steps are one dispatch.
 
     Args:
-        config: The `train` part of the run's config.
+        config: The `train` part of the run's config, `for_clips`.
         graph: Structure of the flow.
         start: The state before the first update.
         data: What is trained and validated on.
@@ -102,7 +111,8 @@ def run_steps(
     Raises:
         UserError: If the loss is no longer finite.
     """
-    nlls = list(validated)
+    assert config.steps is not None, "see TrainConfig.for_clips"
+    nlls, half = list(validated), math.ceil(config.steps / 2 / config.eval_every)
     step = partial(train_step, graph=graph, config=config, mesh=mesh)
     everywhere = parallel.replicated(mesh)
 
@@ -128,7 +138,7 @@ def run_steps(
     first, hidden = int(state.step), None if parallel.is_first() else True
     with tqdm(total=config.steps, initial=first, unit="step", desc="train", disable=hidden) as bar:
         for done, (drawable, by) in enumerate(feed, 1):
-            if has_turned(nlls, config.patience):
+            if has_turned(nlls, config.patience, half):
                 break
             state, means = dispatch(state, drawable, by)
             reached = first + done * config.log_every
@@ -154,7 +164,7 @@ def fit(
     ends with the same bits as one that was not.
 
     Args:
-        config: The config of the run.
+        config: The config of the run, `for_clips`.
         workdir: Folder that takes checkpoints and metrics.
         start: The Gaussian that the flow starts as.
         data: Clips to train and to validate on.
@@ -237,12 +247,15 @@ def train_together(
     train_source = make_bank(*known, mesh, **size) if in_memory else Stream(*known, **size)
     data = Data(train_source, make_bank(*held_out, mesh, **size))
     start = starting_gaussian(*known)
+    settled = config.for_clips(len(known[1]))
     card = {
         "data": source.kind,
         "config": asdict(config),
+        "steps": settled.train.steps,
+        "noise": settled.train.noise,
         "machine_ids": source.machine_ids,
         "mean": statistics.mean.tolist(),
         "std": statistics.std.tolist(),
         "start": start.structure,
     }
-    fit(config, workdir, start, data, card, mesh)
+    fit(settled, workdir, start, data, card, mesh)
