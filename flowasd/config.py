@@ -7,16 +7,18 @@ it into the frozen `RunConfig` that everything else takes.
 """
 
 import dataclasses
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, get_args, get_type_hints
 
 from flax import nnx
 from ml_collections import ConfigDict
-from ml_collections.config_dict import placeholder
+from ml_collections.config_dict import FieldReference
 
 from flowasd.data.source import DataConfig
 from flowasd.errors import UserError
@@ -27,17 +29,26 @@ from flowasd.flow.objective import ObjectiveConfig
 from flowasd.scoring.rules import RULES
 from flowasd.settings import build, holds_settings, key, problems, walk
 
+FEW_CLIPS = 400  # training clips; what is left to their number is the same for all fewer
+UPDATES = 200, 1000  # the fewest and the most that the number of clips leads to
+NOISE = 0.1  # for few clips
+
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
     """Training."""
 
-    steps: int = key(200, "updates; more clips are worth more updates", minimum=1)
+    steps: int | None = key(
+        200, "updates; if None, half as many as training clips, from 200 to 1,000", minimum=1
+    )
     batch_size: int = key(32, "patches of an update", minimum=1)
     patch_length: int = key(32, "length of a patch", unit="frames", minimum=1)
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
-    noise: float = key(
-        0.03, "noise on training patches", unit="standard deviations of the training set", minimum=0
+    noise: float | None = key(
+        0.03,
+        "noise on training patches; if None, 0.1 for up to 400 training clips, less for more",
+        unit="standard deviations of the training set",
+        minimum=0,
     )
     learning_rate: float = key(2e-3, "peak learning rate of AdamW", above=0)
     warmup_steps: int = key(50, "steps over which the learning rate rises from 0", minimum=0)
@@ -46,8 +57,25 @@ class TrainConfig:
     log_every: int = key(20, "steps between logged metrics; one dispatch", minimum=1)
     eval_every: int = key(40, "steps between validations, each with a checkpoint", minimum=1)
     patience: int = key(
-        3, "validations without a lower held-out NLL after which training stops", minimum=1
+        3,
+        "validations without a lower held-out NLL after which training stops in its second half",
+        minimum=1,
     )
+
+    def for_clips(self, count: int) -> "TrainConfig":
+        """Returns the settings of a training on so many clips, where nothing is `None` any more.
+
+        The noise is the width of a kernel around every training clip: the more clips there are,
+        the narrower it may be. The updates are 16 passes over the clips in batches of 32.
+        """
+        share = max(count / FEW_CLIPS, 1)
+        steps, noise = self.steps, self.noise
+        if steps is None:
+            fewest, most = UPDATES
+            steps = math.ceil(min(fewest * share, most) / self.eval_every) * self.eval_every
+        if noise is None:
+            noise = NOISE / math.sqrt(share)
+        return dataclasses.replace(self, steps=steps, noise=noise)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,6 +112,10 @@ class RunConfig:
     parallel: ParallelConfig = field(default_factory=ParallelConfig)
     score: ScoreConfig = field(default_factory=ScoreConfig)
 
+    def for_clips(self, count: int) -> "RunConfig":
+        """Returns the config of a training on so many clips, see `TrainConfig.for_clips`."""
+        return dataclasses.replace(self, train=self.train.for_clips(count))
+
 
 def default_config() -> Any:  # a ConfigDict, whose attributes no type checker knows
     """Returns every key with its default, as a `ConfigDict` for a config file to change."""
@@ -96,15 +128,19 @@ def level(**changes: Any) -> ConfigDict:
 
 
 def _config_dict(settings: Any) -> ConfigDict:
-    return ConfigDict({f.name: _value(getattr(settings, f.name)) for f in _fields(settings)})
+    types = get_type_hints(type(settings))
+    return ConfigDict({n: _value(getattr(settings, n), types[n]) for n in types})
 
 
-def _value(value: Any) -> Any:
+def _value(value: Any, wanted: Any = None) -> Any:
     if dataclasses.is_dataclass(value):
         return _config_dict(value)
     if isinstance(value, tuple):
         return tuple(map(_value, value))
-    return placeholder(int) if value is None else value
+    if isinstance(wanted, UnionType):  # the key keeps its type while its value is None
+        number = next(t for t in get_args(wanted) if t is not NoneType)
+        return FieldReference(value, field_type=number)
+    return value
 
 
 def _fields(settings: Any) -> tuple[dataclasses.Field, ...]:
@@ -144,12 +180,13 @@ def check(config: RunConfig) -> RunConfig:
 
 def _problems(config: RunConfig) -> Iterator[str]:
     yield from problems(config)
-    train = config.train
+    train, steps = config.train, config.train.steps
     for name in ("steps", "eval_every"):
-        if train.log_every > 0 and getattr(train, name) % train.log_every:
+        if train.log_every > 0 and (getattr(train, name) or 0) % train.log_every:
             yield f"train.{name}={getattr(train, name)} is no multiple of train.log_every"
-    if train.warmup_steps >= train.steps:
-        yield f"train.warmup_steps={train.warmup_steps} must be below train.steps={train.steps}"
+    fewest = UPDATES[0] if steps is None else steps
+    if train.warmup_steps >= fewest:
+        yield f"train.warmup_steps={train.warmup_steps} must be below train.steps={fewest}"
     if config.score.folds == 1:
         yield "score.folds=1 leaves all clips out at once"
     if config.score.hop > train.patch_length:

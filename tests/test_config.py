@@ -129,6 +129,25 @@ def test_whole_numbers_serve_as_fractions_and_not_the_other_way():
         build(RunConfig, values)
 
 
+def test_what_is_left_to_the_number_of_clips_and_what_is_not():
+    few, many = (parse(slider.get_config()).train.for_clips(n) for n in (400, 1600))
+    assert few == dataclasses.replace(parse(slider.get_config()).train, steps=200, noise=0.1)
+    assert (many.steps, many.noise) == (800, pytest.approx(0.1 / 4**0.5))
+    assert parse(slider.get_config()).train.for_clips(10**6).steps == 1000
+    config = slider.get_config()
+    config.train.update({"steps": 2000, "noise": 0.02})
+    assert all(parse(config).for_clips(n) == parse(config) for n in (1, 400, 10**6))
+
+
+def test_the_updates_left_to_the_number_of_clips_are_whole_validations():
+    config = slider.get_config()
+    config.train.update({"log_every": 30, "eval_every": 60})
+    assert parse(config).train.for_clips(1).steps == 240
+    config.train.warmup_steps = 200
+    with pytest.raises(UserError, match=r"warmup_steps=200 must be below train\.steps=200"):
+        parse(config)
+
+
 def test_a_root_becomes_absolute_and_keeps_the_name_of_its_link(tmp_path, monkeypatch):
     (tmp_path / "disk7").mkdir()
     (tmp_path / "slider").symlink_to(tmp_path / "disk7")

@@ -48,6 +48,7 @@ def learn(config: RunConfig, train: Pooled, validation: Pooled) -> tuple[Learnt,
     statistics, mesh = fit_standardisation(train.x[:, None]), data_mesh()
     z, ones = standardise(train.x, statistics), np.ones(len(train.x), np.int64)
     start = fit_gaussian(z[:, None], ones, train.machine, (STD_FLOOR / statistics.std) ** 2)
+    config = config.for_clips(len(train.x))
     graph, state = initial_state(config, start, mesh)
     size = config.train.batch_size
     data = Data(_bank(train, statistics, size), _bank(validation, statistics, size))

@@ -91,7 +91,8 @@ def draw(path: Path, points: Sequence[Point]) -> None:
         for model in ("Gaussian", "flow"):
             nlls = [by_seed(grouped[name, n][model], lambda p: p.nll) for n in counts]
             errors = [np.std(own, ddof=1) if len(own) > 1 else 0.0 for own in nlls]
-            axes.errorbar(counts, np.mean(nlls, 1), errors, marker="o", capsize=3, label=model)
+            means = [np.mean(own) for own in nlls]
+            axes.errorbar(counts, means, errors, marker="o", capsize=3, label=model)
         axes.set(title=name, xscale="log", xlabel="training clips an ID")
     figure.axes[0].set_ylabel("held-out NLL, nats per dimension")
     figure.axes[0].legend()

@@ -33,13 +33,14 @@ def race_tasks(data: str) -> Tasks:
     optimizer = torch.optim.Adam(flow.parameters(), config.train.learning_rate, fused=True)
     source = fold.data.train
     dimensions = config.train.patch_length * config.frontend.n_bands
-    steps = itertools.count()
+    steps, noise = itertools.count(), fold.config.train.noise
+    assert noise is not None
 
     @jax.jit
     def draw(source: BatchSource, step: int) -> Batch:
         patch_key, noise_key = step_keys(jax.random.key(0), step)
         x, machine = source.draw(patch_key)
-        return Batch(with_noise(x, noise_key, fold.config.train.noise), machine)
+        return Batch(with_noise(x, noise_key, noise), machine)
 
     def train() -> None:
         for _ in range(UPDATES):

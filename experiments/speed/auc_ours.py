@@ -67,6 +67,7 @@ def open_fold(config: RunConfig) -> Fold:
     )
     test = [standardise(clip, statistics) for clip in features["test"].clips()]
     start = starting_gaussian(features["train"], source.machine_index("train"), statistics)
+    config = config.for_clips(len(features["train"].n_frames))
     return Fold(config, source, Data(train, validation), start, test)
 
 

@@ -33,7 +33,8 @@ def cross_fitted(
         source: The clips of the run.
         features: The features of its splits.
     """
-    config, machine = detector.config, source.machine_index("train")
+    machine = source.machine_index("train")
+    config = detector.config.for_clips(len(machine))
     fold = folds(source.splits["train"], config.score.folds, config.seed)
     known, held_out = features["train"], features["validation"]
     parts = []

@@ -29,7 +29,7 @@ def refit(
     Nothing chooses the step, so no validation clip has a say.
 
     Args:
-        config: The config of the run.
+        config: The config of the run, `for_clips`: those of the whole run.
         features: Clips to train on; every machine ID has one.
         machine: Machine index of every clip.
         step: The step at which training ends; 0 for the Gaussian that a flow starts as.

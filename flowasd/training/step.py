@@ -38,6 +38,7 @@ class TrainState(NamedTuple):
 
 def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
     """AdamW with linear warm-up, cosine decay to zero and clipping by the global norm."""
+    assert config.steps is not None, "see TrainConfig.for_clips"
     schedule = optax.warmup_cosine_decay_schedule(
         0.0, config.learning_rate, config.warmup_steps, config.steps
     )
@@ -113,6 +114,7 @@ def train_step(
     """
     _, noise_key = step_keys(jax.random.wrap_key_data(state.key), state.step)
     x, machine = jax.lax.with_sharding_constraint(batch, parallel.split(mesh))
+    assert config.noise is not None, "see TrainConfig.for_clips"
     x = with_noise(x, noise_key, config.noise)
 
     def mean_loss(params: PyTree) -> tuple[Array, Array]:

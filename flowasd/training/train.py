@@ -67,9 +67,18 @@ def patch_keys(state: TrainState, steps: int) -> Key[Array, " step"]:
     return jax.vmap(partial(step_keys, key))(jnp.arange(int(state.step), steps))[:, 0]
 
 
-def has_turned(validated: Sequence[float], patience: int) -> bool:
-    """Whether the last `patience` validations brought no lower NLL than those before them."""
-    return len(validated) > patience and min(validated[-patience:]) >= min(validated[:-patience])
+def has_turned(validated: Sequence[float], patience: int, half: int) -> bool:
+    """Whether the held-out NLL falls no more, which is asked from half of the updates on.
+
+    Before that the learning rate is high, and the NLL may lie above that of the start for long.
+
+    Args:
+        validated: The NLL of every validation, the first one that of the start.
+        patience: The number of the last validations, which bring no lower NLL than those before.
+        half: Validations after the start in half of the updates.
+    """
+    enough = len(validated) > max(patience, half)
+    return enough and min(validated[-patience:]) >= min(validated[:-patience])
 
 
 @partial(jax.jit, static_argnames=("graph", "config", "mesh"), donate_argnums=0)
@@ -105,7 +114,7 @@ def updates(
     """Trains from a state to the last step, `log_every` steps at a time.
 
     Args:
-        config: The `train` part of the run's config.
+        config: The `train` part of the run's config, `for_clips`.
         graph: Structure of the flow.
         state: The state to train from; its memory is used again after the first update.
         source: Where batches come from.
@@ -118,6 +127,7 @@ def updates(
     Raises:
         UserError: If the loss is no longer finite.
     """
+    assert config.steps is not None, "see TrainConfig.for_clips"
     reached = int(state.step)
     for drawable, by in source.feed(patch_keys(state, config.steps), config.log_every, mesh):
         state, means = dispatch(state, drawable, by, graph=graph, config=config, mesh=mesh)
@@ -145,7 +155,7 @@ def run_steps(
     The NLL is validated before the first update, every `eval_every` steps, and after the last.
 
     Args:
-        config: The `train` part of the run's config.
+        config: The `train` part of the run's config, `for_clips`.
         graph: Structure of the flow.
         start: The state before the first update.
         data: What is trained and validated on.
@@ -160,7 +170,8 @@ def run_steps(
     Raises:
         UserError: If the loss is no longer finite.
     """
-    nlls = list(validated)
+    assert config.steps is not None, "see TrainConfig.for_clips"
+    nlls, half = list(validated), math.ceil(config.steps / 2 / config.eval_every)
     validate = validator(data.validation, graph, mesh)
     at_start = cache(partial(validate, start))  # a restored run computes it when it validates
 
@@ -174,7 +185,7 @@ def run_steps(
         yield start, {"step": 0} | validation(start)
     first, hidden = int(state.step), None if parallel.is_first() else True
     with tqdm(total=config.steps, initial=first, unit="step", desc="train", disable=hidden) as bar:
-        if has_turned(nlls, config.patience):
+        if has_turned(nlls, config.patience, half):
             return
         for reached, row in updates(config, graph, state, data.train, mesh):
             if row["step"] % config.eval_every == 0 or row["step"] == config.steps:
@@ -182,7 +193,7 @@ def run_steps(
                 bar.set_postfix(validation_nll=f"{row['validation_nll']:.4f}", refresh=False)
             yield reached, row
             bar.update(config.log_every)
-            if has_turned(nlls, config.patience):
+            if has_turned(nlls, config.patience, half):
                 return
 
 
@@ -195,7 +206,7 @@ def fit(
     ends with the same bits as one that was not.
 
     Args:
-        config: The config of the run.
+        config: The config of the run, `for_clips`.
         workdir: Folder that takes checkpoints and metrics.
         start: The Gaussian that the flow starts as.
         data: Clips to train and to validate on.
@@ -278,12 +289,15 @@ def train_together(
     train_source = make_bank(*known, mesh, **size) if in_memory else Stream(*known, **size)
     data = Data(train_source, make_bank(*held_out, mesh, **size))
     start = starting_gaussian(*known)
+    settled = config.for_clips(len(known[1]))
     card = {
         "data": source.kind,
         "config": asdict(config),
+        "steps": settled.train.steps,
+        "noise": settled.train.noise,
         "machine_ids": source.machine_ids,
         "mean": statistics.mean.tolist(),
         "std": statistics.std.tolist(),
         "start": start.structure,
     }
-    fit(config, workdir, start, data, card, mesh)
+    fit(settled, workdir, start, data, card, mesh)

@@ -76,10 +76,17 @@ def test_training_ends_when_the_held_out_nll_has_turned(tmp_path):
 
 
 def test_it_has_turned_after_as_many_validations_as_the_patience_is():
-    assert not has_turned([], 1)
-    assert not has_turned([1.0], 1)
-    assert has_turned([1.0, 1.0], 1)
-    assert not has_turned([1.0, 2.0], 2)
-    assert has_turned([1.0, 2.0, 1.5], 2)
-    assert not has_turned([1.0, 2.0, 0.5], 2)
-    assert not has_turned([3.0, 1.0, 2.0, 0.9], 2)
+    assert not has_turned([], 1, 0)
+    assert not has_turned([1.0], 1, 0)
+    assert has_turned([1.0, 1.0], 1, 0)
+    assert not has_turned([1.0, 2.0], 2, 0)
+    assert has_turned([1.0, 2.0, 1.5], 2, 0)
+    assert not has_turned([1.0, 2.0, 0.5], 2, 0)
+    assert not has_turned([3.0, 1.0, 2.0, 0.9], 2, 0)
+
+
+def test_it_has_not_turned_before_half_of_the_updates():
+    """With many clips the NLL may lie above that of the start for long, and fall in the end."""
+    nlls = [1.0, 1.3, 1.2, 1.1, 1.05]
+    assert not has_turned(nlls, 3, 5)
+    assert has_turned(nlls, 3, 4)

@@ -45,7 +45,7 @@ def saved_arrays(workdir, step):
 def test_resumed_run_ends_with_the_bits_of_an_uninterrupted_one(run, tmp_path):
     config = smoke_config()
     train_to_first_checkpoint(config, tmp_path)
-    assert read_metrics(tmp_path)[-1]["step"] < config.train.steps
+    assert read_metrics(tmp_path)[-1]["step"] != config.train.steps
     train.train(config, tmp_path)
     calibrate_run(tmp_path)
     for resumed, whole in zip(
