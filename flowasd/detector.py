@@ -16,37 +16,22 @@ from jaxtyping import Float
 from flowasd.config import RunConfig
 from flowasd.data.layouts import LAYOUTS
 from flowasd.errors import UserError
-from flowasd.features.cache import Heard, hear, hear_all
+from flowasd.features.cache import Heard, compute_bands, hear, hear_all
 from flowasd.features.frontend import FrontendConfig, Standardisation, standardise
 from flowasd.flow.glow import Glow
 from flowasd.run.calibration_file import calibration_key, load_calibration
 from flowasd.run.enrolment_file import load_enrolments
+from flowasd.run.reference_file import load_reference
 from flowasd.run.restored import restore_best
-from flowasd.run.workdir import check_same
+from flowasd.run.workdir import settings_of
 from flowasd.scoring.enrolment import Row, enrol, extended, extended_normality
+from flowasd.scoring.explanation import Explained, Explanation, explain_clip
 from flowasd.scoring.frame_nll import frame_nll
+from flowasd.scoring.reference import Reference
+from flowasd.scoring.result import Result
 from flowasd.scoring.rules import Clips, Judged, Normality, judge
 
 CLIPS_AT_ONCE = 64
-
-
-@dataclass(frozen=True)
-class Result:
-    """What the detector says of one file.
-
-    Attributes:
-        path: The file.
-        machine_id: The ID that it was scored under.
-        score: The score by the configured rule; the larger, the more anomalous.
-        scores: The score by every rule.
-        error: Why the file could not be scored; then there are no scores.
-    """
-
-    path: Path
-    machine_id: str = ""
-    score: float = float("nan")
-    scores: dict[str, float] = field(default_factory=dict)
-    error: UserError | None = None
 
 
 @dataclass(frozen=True)
@@ -62,6 +47,7 @@ class Detector:
         kind: Whether the recordings that it was trained on are `"real"` or `"SIMULATED"`.
         step: The training step that it was saved at.
         normality: What its scores are measured by; `None` where training has not ended.
+        reference: What explanations compare a clip with; `None` where the run has none.
         enrolled: For every machine that was added without training, a detector that knows it
             beside the others.
     """
@@ -74,6 +60,7 @@ class Detector:
     kind: str
     step: int
     normality: Normality | None = None
+    reference: Reference | None = None
     enrolled: Mapping[str, "Detector"] = field(default_factory=dict)
 
     @classmethod
@@ -89,7 +76,8 @@ class Detector:
         """
         detector = cls.restore(workdir, config)
         key = calibration_key(detector.config, detector.step)
-        detector = replace(detector, normality=load_calibration(workdir, key))
+        normality, reference = load_calibration(workdir, key), load_reference(workdir, key)
+        detector = replace(detector, normality=normality, reference=reference)
         for machine_id, enrolment in load_enrolments(workdir, key).items():
             detector = detector.with_machine(machine_id, enrolment.row)
         return detector
@@ -107,7 +95,7 @@ class Detector:
             UserError: If the folder holds no checkpoint, or the config is of another model.
         """
         best = restore_best(workdir)
-        settings = best.config if config is None else _settings(workdir, best.config, config)
+        settings = best.config if config is None else settings_of(workdir, best.config, config)
         trained_root = best.config.data.root
         return cls(**best._replace(config=settings)._asdict(), trained_root=trained_root)
 
@@ -236,6 +224,38 @@ class Detector:
             self._check_known(machine_id)
         return self._results(paths, machine_id)
 
+    def explain(self, recording: Path | Heard, machine_id: str | None = None) -> Explanation:
+        """Says when and in which bands a recording departs from normal.
+
+        Args:
+            recording: An audio file, or what was heard of one.
+            machine_id: Its ID; without it, the file's name tells.
+
+        Raises:
+            UserError: If the recording cannot be scored, or the run has no reference.npz.
+        """
+        if self.reference is None:
+            raise UserError("the run has no reference.npz; repeat its training command")
+        if isinstance(recording, Path):
+            machine_id = machine_id or self._machine_id_of(recording)
+            (recording,) = hear_all([recording], self.frontend)
+        elif machine_id is None:
+            raise UserError("name the machine ID of what was heard")
+        (judged,) = self.judge([recording.bands], [machine_id])
+        (spectra,) = compute_bands([recording.samples], self.frontend.unpooled, rows=1)
+        detector, config = self.enrolled.get(machine_id, self), self.config
+        by = Explained(
+            detector.flow,
+            self.statistics,
+            self.reference,
+            detector.machine_ids,
+            config.frontend,
+            config.score.rule,
+            config.score.hop,
+            config.train.patch_length,
+        )
+        return explain_clip(by, spectra, recording.bands, machine_id, judged)
+
     def _results(self, paths: Sequence[Path], machine_id: str | None) -> Iterator[Result]:
         for first in range(0, len(paths), CLIPS_AT_ONCE):
             some = hear(paths[first : first + CLIPS_AT_ONCE], self.frontend)
@@ -279,10 +299,3 @@ class Detector:
                 f"{where}the model has not seen machine ID {machine_id}; "
                 f"it knows {', '.join(self.known_ids)}"
             )
-
-
-def _settings(workdir: Path, trained: RunConfig, config: RunConfig) -> RunConfig:
-    """Checks another config against that of a run, and gives it the run's root if it has none."""
-    check_same(workdir, trained, config)
-    root = config.data.root or trained.data.root
-    return replace(config, data=replace(config.data, root=root))
