@@ -76,8 +76,8 @@ class Detector:
         """
         detector = cls.restore(workdir, config)
         key = calibration_key(detector.config, detector.step)
-        normality, reference = load_calibration(workdir, key), load_reference(workdir, key)
-        detector = replace(detector, normality=normality, reference=reference)
+        detector = replace(detector, normality=load_calibration(workdir, key))
+        detector = replace(detector, reference=load_reference(workdir, key))
         for machine_id, enrolment in load_enrolments(workdir, key).items():
             detector = detector.with_machine(machine_id, enrolment.row)
         return detector
@@ -243,16 +243,10 @@ class Detector:
             raise UserError("name the machine ID of what was heard")
         (judged,) = self.judge([recording.bands], [machine_id])
         (spectra,) = compute_bands([recording.samples], self.frontend.unpooled, rows=1)
-        detector, config = self.enrolled.get(machine_id, self), self.config
+        owner, config = self.enrolled.get(machine_id, self), self.config
         by = Explained(
-            detector.flow,
-            self.statistics,
-            self.reference,
-            detector.machine_ids,
-            config.frontend,
-            config.score.rule,
-            config.score.hop,
-            config.train.patch_length,
+            *(owner.flow, self.statistics, self.reference, owner.machine_ids, config.frontend),
+            *(config.score.rule, config.score.hop, config.train.patch_length),
         )
         return explain_clip(by, spectra, recording.bands, machine_id, judged)
 
