@@ -16,40 +16,23 @@ from jaxtyping import Float
 from flowasd.config import RunConfig
 from flowasd.data.layouts import LAYOUTS
 from flowasd.errors import UserError
-from flowasd.features.cache import Heard, hear, hear_all
+from flowasd.features.cache import Heard, compute_bands, hear, hear_all
 from flowasd.features.frontend import FrontendConfig, Standardisation, standardise
 from flowasd.flow.glow import Glow
 from flowasd.run.calibration_file import calibration_key, load_calibration
 from flowasd.run.enrolment_file import load_enrolments
+from flowasd.run.reference_file import load_reference
 from flowasd.run.restored import restore_best
-from flowasd.run.workdir import check_same
+from flowasd.run.workdir import settings_of
 from flowasd.scoring.decision import Calibration, shortage, with_p_values
 from flowasd.scoring.enrolment import Row, enrol, extended, extended_calibration
+from flowasd.scoring.explanation import Explained, Explanation, explain_clip
 from flowasd.scoring.frame_nll import frame_nll
+from flowasd.scoring.reference import Reference
+from flowasd.scoring.result import Result
 from flowasd.scoring.rules import Clips, Judged, judge
 
 CLIPS_AT_ONCE = 64
-
-
-@dataclass(frozen=True)
-class Result:
-    """What the detector says of one file.
-
-    Attributes:
-        path: The file.
-        machine_id: The ID that it was scored under.
-        score: The score by the configured rule; the larger, the more anomalous.
-        p_value: How often a normal clip of this machine scores as high or higher, in (0, 1].
-        scores: The score by every rule.
-        error: Why the file could not be scored; then there are no scores.
-    """
-
-    path: Path
-    machine_id: str = ""
-    score: float = float("nan")
-    p_value: float = float("nan")
-    scores: dict[str, float] = field(default_factory=dict)
-    error: UserError | None = None
 
 
 @dataclass(frozen=True)
@@ -66,6 +49,7 @@ class Detector:
         step: The training step that it was saved at.
         calibration: What its scores and decisions are measured by; `None` where training has not
             ended.
+        reference: What explanations compare a clip with; `None` where the run has none.
         enrolled: For every machine that was added without training, a detector that knows it
             beside the others.
     """
@@ -78,6 +62,7 @@ class Detector:
     kind: str
     step: int
     calibration: Calibration | None = None
+    reference: Reference | None = None
     enrolled: Mapping[str, "Detector"] = field(default_factory=dict)
 
     @classmethod
@@ -94,6 +79,7 @@ class Detector:
         detector = cls.restore(workdir, config)
         key = calibration_key(detector.config, detector.step)
         detector = replace(detector, calibration=load_calibration(workdir, key).calibration)
+        detector = replace(detector, reference=load_reference(workdir, key))
         for machine_id, enrolment in load_enrolments(workdir, key).items():
             detector = detector.with_machine(machine_id, enrolment.row)
         return detector
@@ -111,7 +97,7 @@ class Detector:
             UserError: If the folder holds no checkpoint, or the config is of another model.
         """
         best = restore_best(workdir)
-        settings = best.config if config is None else _settings(workdir, best.config, config)
+        settings = best.config if config is None else settings_of(workdir, best.config, config)
         trained_root = best.config.data.root
         return cls(**best._replace(config=settings)._asdict(), trained_root=trained_root)
 
@@ -262,6 +248,32 @@ class Detector:
             self._check_known(machine_id)
         return self._results(paths, machine_id)
 
+    def explain(self, recording: Path | Heard, machine_id: str | None = None) -> Explanation:
+        """Says when and in which bands a recording departs from normal.
+
+        Args:
+            recording: An audio file, or what was heard of one.
+            machine_id: Its ID; without it, the file's name tells.
+
+        Raises:
+            UserError: If the recording cannot be scored, or the run has no reference.npz.
+        """
+        if self.reference is None:
+            raise UserError("the run has no reference.npz; repeat its training command")
+        if isinstance(recording, Path):
+            machine_id = machine_id or self._machine_id_of(recording)
+            (recording,) = hear_all([recording], self.frontend)
+        elif machine_id is None:
+            raise UserError("name the machine ID of what was heard")
+        (judged,) = self.judge([recording.bands], [machine_id])
+        (spectra,) = compute_bands([recording.samples], self.frontend.unpooled, rows=1)
+        owner, config = self.enrolled.get(machine_id, self), self.config
+        by = Explained(
+            *(owner.flow, self.statistics, self.reference, owner.machine_ids, config.frontend),
+            *(config.score.rule, config.score.hop, config.train.patch_length),
+        )
+        return explain_clip(by, spectra, recording.bands, machine_id, judged)
+
     def _results(self, paths: Sequence[Path], machine_id: str | None) -> Iterator[Result]:
         for first in range(0, len(paths), CLIPS_AT_ONCE):
             some = hear(paths[first : first + CLIPS_AT_ONCE], self.frontend)
@@ -311,10 +323,3 @@ class Detector:
                 f"{where}the model has not seen machine ID {machine_id}; "
                 f"it knows {', '.join(self.known_ids)}"
             )
-
-
-def _settings(workdir: Path, trained: RunConfig, config: RunConfig) -> RunConfig:
-    """Checks another config against that of a run, and gives it the run's root if it has none."""
-    check_same(workdir, trained, config)
-    root = config.data.root or trained.data.root
-    return replace(config, data=replace(config.data, root=root))

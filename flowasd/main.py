@@ -15,20 +15,21 @@ from flowasd.training import parallel
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "Config file, such as configs/slider.py.")
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; default runs/<config name>.")
-MODES = ["train", "evaluate", "report", "assess", "score", "enrol", "calibrate"]
+MODES = ["train", "evaluate", "report", "assess", "score", "enrol", "calibrate", "explain"]
 MODE = flags.DEFINE_enum("mode", "train", MODES, "What to do.")
 INPUT = flags.DEFINE_multi_string(
-    "input", [], "Score, enrol: a file, folder or glob; may be repeated."
+    "input", [], "Score, enrol, explain: a file, folder or glob; may be repeated."
 )
 OUTPUT = flags.DEFINE_string(
     "output",
     None,
     "Score: the file to write (.csv or .jsonl), or with --engine=ray the folder. "
-    "Evaluate, report, assess and enrol: the folder to write to instead of the workdir.",
+    "Evaluate, report, assess and enrol: the folder to write to instead of the workdir. "
+    "Explain: the folder to write to instead of explained/ in the workdir.",
 )
 ENGINE = flags.DEFINE_enum("engine", "local", ["local", "ray"], "Score: what it runs on.")
 MACHINE_ID = flags.DEFINE_string(
-    "machine_id", None, "Score, enrol: the ID of all inputs, such as id_00."
+    "machine_id", None, "Score, enrol, explain: the ID of all inputs, such as id_00."
 )
 ALPHA = flags.DEFINE_float(
     "alpha",
@@ -65,6 +66,10 @@ def main() -> int:
             from flowasd.serving.score_files import score_files as score
         decisions = ALPHA.value, FDR.value
         return score(workdir(), INPUT.value, MACHINE_ID.value, OUTPUT.value, config, *decisions)
+    if MODE.value == "explain":
+        from flowasd.report.explained import explain_files
+
+        return explain_files(workdir(), INPUT.value, MACHINE_ID.value, OUTPUT.value, config)
     if MODE.value == "enrol":
         from flowasd.serving.enrol_files import enrol_files
 

@@ -5,19 +5,21 @@ from pathlib import Path
 from flowasd.detector import Detector
 from flowasd.errors import UserError
 from flowasd.evaluation.cross_fit import cross_fitted
+from flowasd.evaluation.remember import reference
 from flowasd.run.calibration_file import (
     CalibrationFile,
     calibration_key,
     load_calibration,
     save_calibration,
 )
+from flowasd.run.reference_file import load_reference, save_reference
 from flowasd.run.splits import KEPT, open_recorded, refuse_seen
 from flowasd.scoring.calibration import calibrate
 from flowasd.scoring.decision import CROSS_FITTED, HELD_OUT, Calibration, NormalScores
 
 
 def calibrate_run(workdir: Path) -> None:
-    """Writes calibration.npz of the best checkpoint, unless one that serves is there.
+    """Writes calibration.npz and reference.npz of the best checkpoint, unless they are there.
 
     Raises:
         UserError: If there is no checkpoint, or the recordings of the run are not there any more.
@@ -26,7 +28,8 @@ def calibrate_run(workdir: Path) -> None:
     key = calibration_key(detector.config, detector.step)
     try:
         load_calibration(workdir, key)
-        return
+        if load_reference(workdir, key) is not None:
+            return
     except UserError:  # missing, damaged, or made for other settings
         pass
     source, features = open_recorded(workdir, detector.config)
@@ -44,4 +47,5 @@ def calibrate_run(workdir: Path) -> None:
     else:
         normal, kind = cross_fitted(detector, source, features), CROSS_FITTED
     calibration = Calibration(normality, normal, (kind,) * len(detector.machine_ids))
+    save_reference(workdir, reference(detector, source.splits["train"], features["train"]), key)
     save_calibration(workdir, CalibrationFile(calibration), key)

@@ -4,7 +4,7 @@ To add a front-end, write a function like `log_mel` and add a line to `FRONTENDS
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import NamedTuple
 
@@ -53,6 +53,11 @@ class FrontendConfig:
     def seconds_per_frame(self) -> float:
         """Time from one frame to the next."""
         return (self.windows[1] if self.windows[0] else 1) / self.spectra_per_second
+
+    @property
+    def unpooled(self) -> "FrontendConfig":
+        """The same front-end without its pooling: its frames are spectra."""
+        return replace(self, pooling=PoolingConfig())
 
     def n_spectra(self, n_samples: int) -> int:
         """Number of spectra of a clip of `n_samples`, the first centred on its first sample."""
@@ -156,6 +161,25 @@ def filtered(
 
 FRONTENDS["log_mel"] = log_mel
 FRONTENDS["log_linear"] = log_linear
+
+
+def mel_edges(frontend: FrontendConfig) -> Float[np.ndarray, " edge"]:
+    """Where one filter of `mel_filterbank` hands over to the next: halfway on the mel scale."""
+    top = hz_to_mel(np.array([frontend.sample_rate / 2]))[0]
+    return mel_to_hz((np.arange(frontend.n_bands + 1) + 0.5) * top / (frontend.n_bands + 1))
+
+
+def linear_edges(frontend: FrontendConfig) -> Float[np.ndarray, " edge"]:
+    """Where the filters of `linear_filterbank` meet."""
+    return np.linspace(0, frontend.sample_rate / 2, frontend.n_bands + 1)
+
+
+# The edges of a front-end's bands in Hz, one more than there are bands. Without a line here the
+# bands of a front-end have numbers and no frequencies.
+EDGES: dict[str, Callable[[FrontendConfig], Float[np.ndarray, " edge"]]] = {
+    "log_mel": mel_edges,
+    "log_linear": linear_edges,
+}
 
 
 @partial(jax.jit, static_argnames="frontend")

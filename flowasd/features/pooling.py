@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from flowasd.settings import key
@@ -93,3 +94,14 @@ def pool(
 def n_pooled(n_frames: int, window: int, hop: int) -> int:
     """Returns the number of pooled frames of a clip."""
     return 1 + -(-max(n_frames - window, 0) // hop)
+
+
+def window_starts(n_frames: int, window: int, hop: int) -> Int[np.ndarray, " pooled"]:
+    """Returns the first frame of every window of a clip of `n_frames`, as `pool` lays them."""
+    return np.minimum(hop * np.arange(n_pooled(n_frames, window, hop)), max(n_frames - window, 0))
+
+
+def rank_weights(n_frames: int, decay: float) -> Float[np.ndarray, " rank"]:
+    """Returns the weight of every rank in `rank_weighted`, the loudest first; their sum is 1."""
+    weight = np.power(decay, np.arange(n_frames, dtype=np.float64))
+    return weight / weight.sum()

@@ -19,7 +19,7 @@ from sklearn.metrics import roc_curve
 
 CLASSES = {0: "normal", 1: "anomalous", None: "unlabelled"}
 COLOURS = {0: "#3b8bd0", 1: "#e8643c", None: "#8a8f98"}
-INK = "#010203"  # a placeholder, which `_svg` replaces by the text colour of the page
+INK = "#010203"  # a placeholder, which `svg_of` replaces by the text colour of the page
 WIDTH = 4.6  # inches; text is legible on a phone, and two pictures fit side by side on a desk
 
 STYLE: dict[Any, Any] = {
@@ -55,7 +55,7 @@ def training_curve(
         axes.plot(step, best, "o", color=COLOURS[1], label=f"best: {best:.4g}, step {step:.0f}")
     axes.set(xlabel="step", ylabel="NLL, nats per dimension")
     _legend_above(axes)
-    return _svg(figure, "training curve")
+    return svg_of(figure, "training curve")
 
 
 @matplotlib.rc_context(STYLE)
@@ -74,7 +74,7 @@ def histogram(scores: Mapping[int | None, Sequence[float]], alt: str) -> str:
         )
     axes.set(xlabel="score", ylabel="% of clips")
     _legend_above(axes)
-    return _svg(figure, alt)
+    return svg_of(figure, alt)
 
 
 @matplotlib.rc_context(STYLE)
@@ -87,7 +87,7 @@ def roc(curves: Mapping[str, tuple[Sequence[int], Sequence[float]]]) -> str:
     axes.set(xlabel="false-positive rate", ylabel="true-positive rate", aspect="equal")
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
     axes.legend(lines, list(curves), loc="lower right")
-    return _svg(figure, "ROC curves")
+    return svg_of(figure, "ROC curves")
 
 
 @matplotlib.rc_context(STYLE)
@@ -99,7 +99,7 @@ def severity_curves(curves: Mapping[str, Float[np.ndarray, "2 severity"]]) -> st
         axes.plot(severity, 100 * auc, linewidth=1, marker=".", label=name)
     axes.set(xlabel="severity", ylabel="AUC, %")
     _legend_above(axes)
-    return _svg(figure, "AUC over severity")
+    return svg_of(figure, "AUC over severity")
 
 
 @matplotlib.rc_context(STYLE)
@@ -141,7 +141,7 @@ def example(
     axes["nll"].update_datalim([(0, limit) for limit in nll])
     axes["nll"].autoscale_view()
     axes["nll"].set(xlabel="seconds", ylabel="NLL")
-    return _svg(figure, alt)
+    return svg_of(figure, alt)
 
 
 def _axes(height: float) -> tuple[Figure, Axes]:
@@ -153,7 +153,8 @@ def _legend_above(axes: Axes) -> None:
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, columnspacing=1, handlelength=1)
 
 
-def _svg(figure: Figure, alt: str) -> str:
+def svg_of(figure: Figure, alt: str) -> str:
+    """Returns a figure as an element of a page."""
     buffer = io.StringIO()
     # Without a salt, identifiers in the picture would change at every run, and so would the report.
     with matplotlib.rc_context({"svg.hashsalt": ascii(alt)}):

@@ -1,6 +1,6 @@
 """The folder of a run and the config in it: what may change when the run goes on."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,13 @@ def check_same(workdir: Path, before: RunConfig, config: RunConfig) -> None:
             f"{workdir} holds a run with another config; differing keys: {changes}; "
             "name another --workdir or restore these keys"
         )
+
+
+def settings_of(workdir: Path, trained: RunConfig, config: RunConfig) -> RunConfig:
+    """Checks another config against that of a run, and gives it the run's root if it has none."""
+    check_same(workdir, trained, config)
+    root = config.data.root or trained.data.root
+    return replace(config, data=replace(config.data, root=root))
 
 
 def trained_keys(config: RunConfig) -> dict[str, Any]:
