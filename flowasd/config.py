@@ -66,7 +66,7 @@ class TrainConfig:
         """Returns the settings of a training on so many clips, where nothing is `None` any more.
 
         The noise is the width of a kernel around every training clip: the more clips there are,
-        the narrower it may be. The updates are 16 passes over the clips in batches of 32.
+        the narrower it may be. From 400 clips on the updates are half as many as the clips.
         """
         share = max(count / FEW_CLIPS, 1)
         steps, noise = self.steps, self.noise

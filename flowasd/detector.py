@@ -261,7 +261,7 @@ class Detector:
         if self.reference is None:
             raise UserError("the run has no reference.npz; repeat its training command")
         if isinstance(recording, Path):
-            machine_id = machine_id or self._machine_id_of(recording)
+            machine_id = machine_id or self.machine_id_of(recording)
             (recording,) = hear_all([recording], self.frontend)
         elif machine_id is None:
             raise UserError("name the machine ID of what was heard")

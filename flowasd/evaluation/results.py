@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from flowasd.detector import Result
 from flowasd.errors import UserError
 from flowasd.evaluation.evaluate import Evaluation
 from flowasd.files import write_csv
 from flowasd.run.records import write_record
+from flowasd.scoring.result import Result
 from flowasd.scoring.rules import RULES
 
 FILE_COLUMNS = ("path", "machine_id", "score", "p_value", "decision")  # of `--mode=score`

@@ -103,7 +103,7 @@ def with_p_values(
     """Adds to every clip the p-value of its score by every rule."""
     p = np.ones((len(judged), len(RULES)))
     for m in np.unique(machine):
-        some = np.flatnonzero(machine == m)
+        some = np.flatnonzero(machine == m).tolist()
         for column, rule in enumerate(RULES):
             scores = np.array([judged[i].scores[rule] for i in some])
             p[some, column] = p_values(scores, normal.by(rule, int(m)))

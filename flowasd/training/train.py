@@ -280,7 +280,10 @@ def train_together(
     """Places the features on the devices of all processes, and trains to the last step."""
     mesh = parallel.data_mesh()
     statistics = fit_standardisation(features["train"].clips())
-    size = {"batch_size": config.train.batch_size, "length": config.train.patch_length}
+    size: dict[str, Any] = {
+        "batch_size": config.train.batch_size,
+        "length": config.train.patch_length,
+    }
     known, held_out = (
         (features[split], source.machine_index(split), statistics)
         for split in ("train", "validation")

@@ -8,7 +8,8 @@ import sys
 import numpy as np
 import pytest
 
-from flowasd.detector import Detector, Result
+from flowasd.detector import Detector
+from flowasd.scoring.result import Result
 from flowasd.scoring.rules import RULES
 from flowasd.serving.score_files import score_files
 
