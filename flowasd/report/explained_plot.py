@@ -2,6 +2,7 @@
 
 import io
 from pathlib import PurePath
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -14,7 +15,7 @@ from matplotlib.ticker import FuncFormatter
 from flowasd.report.plots import COLOURS, STYLE, WIDTH, svg_of
 from flowasd.scoring.explanation import Explanation
 
-PNG = STYLE | {  # a PNG has no page whose colours it could take
+PNG: dict[Any, Any] = STYLE | {  # a PNG has no page whose colours it could take
     "text.color": "black",
     "axes.edgecolor": "black",
     "axes.labelcolor": "black",
