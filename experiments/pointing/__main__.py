@@ -16,10 +16,10 @@ from typing import NamedTuple
 
 import numpy as np
 from absl import flags
-from sklearn.metrics import average_precision_score
 
-from experiments.pointing.maps import MAPS, Map, Scene, curvature
-from experiments.pointing.planted import Planted, planted, tolerated
+from experiments.pointing.maps import MAPS, Scene, curvature
+from experiments.pointing.measures import measured
+from experiments.pointing.planted import planted
 from experiments.runs import command, numbers
 from experiments.slider_fewshot.folds import lay_out_fold
 from flowasd.config import parse
@@ -51,21 +51,6 @@ class Figure(NamedTuple):
     pointing: float
     overlap: float
     precision: float
-
-
-def measured(cells: Map, one: Planted) -> tuple[float, float, float]:
-    """Returns whether the largest cell is a changed one or its neighbour, and two overlaps.
-
-    The first overlap is intersection over union of the changed cells and as many of the largest
-    cells. The second is the average precision of finding the changed cells.
-    """
-    truth = one.truth.ravel()
-    order = np.argsort(-cells, axis=None)
-    top = np.zeros(truth.shape, bool)
-    top[order[: truth.sum()]] = True
-    overlap = (top & truth).sum() / (top | truth).sum()
-    hit = tolerated(one.truth).ravel()[order[0]]
-    return float(hit), float(overlap), float(average_precision_score(truth, cells.ravel()))
 
 
 def measure(name: str, fold: int, seed: int, detector: Detector) -> Iterator[Figure]:

@@ -219,7 +219,7 @@ def fit_standardisation(clips: Iterable[Float[np.ndarray, "_ band"]]) -> Standar
 
 
 def standardise(
-    frames: Float[np.ndarray, "*batch frame band"], statistics: Standardisation
-) -> Float[np.ndarray, "*batch frame band"]:
+    frames: Float[np.ndarray, "*batch band"], statistics: Standardisation
+) -> Float[np.ndarray, "*batch band"]:
     """Frames with mean 0 and standard deviation 1 in every band."""
     return (frames - statistics.mean) / statistics.std

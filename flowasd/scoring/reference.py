@@ -41,8 +41,8 @@ class Reference(NamedTuple):
 
 def mean_quantiles(clips: Iterable[Spectra]) -> Quantiles:
     """Returns the quantiles over time of every band in dB, averaged over clips."""
-    quantiles = [np.quantile(clip, SHARES, axis=0) for clip in clips]
-    return np.asarray(np.mean(quantiles, 0), np.float32)
+    each = np.array([np.quantile(clip, SHARES, axis=0) for clip in clips])
+    return each.mean(0).astype(np.float32)
 
 
 def ranked(quantiles: Quantiles, n_frames: int) -> Float[np.ndarray, "rank band"]:

@@ -61,10 +61,9 @@ def find_regions(
         return ()
     falling = np.sort(raising, axis=None)[::-1]
     least = falling[np.searchsorted(np.cumsum(falling), HELD * total)]
-    groups = np.empty(raising.shape, np.int32)
-    strong = raising >= max(least, np.finfo(float).tiny)
-    count = int(label(strong, np.ones((3, 3)), output=groups))  # pyright: ignore[reportArgumentType]
-    sums = np.bincount(groups.ravel(), raising.ravel(), count + 1)[1:]
+    groups = np.zeros(raising.shape, np.int32)
+    label(raising >= max(least, np.finfo(float).tiny), np.ones((3, 3)), output=groups)
+    sums = np.bincount(groups.ravel(), raising.ravel())[1:]
     boxes, found = find_objects(groups), []
     for i in np.argsort(-sums, kind="stable"):
         box = boxes[i]

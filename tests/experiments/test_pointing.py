@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.pointing.__main__ import measured
 from experiments.pointing.maps import MAPS
+from experiments.pointing.measures import measured
 from experiments.pointing.planted import PLANTED, Planted, in_a_piece
 from tests.experiments.conftest import experiment
 from tests.experiments.test_commands import rows_of
