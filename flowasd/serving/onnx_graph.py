@@ -112,7 +112,7 @@ def check_type(dtype: Any) -> int:
     """
     if str(dtype) not in TYPES:
         raise UserError(
-            f"ONNX: arrays of {dtype} cannot be exported; train with --config.model.dtype=float32"
+            f"ONNX: arrays of {dtype} cannot be exported; bfloat16 comes of --config.model.dtype"
         )
     return TYPES[str(dtype)]
 

@@ -17,10 +17,18 @@ from flowasd.errors import UserError
 from flowasd.serving.onnx_graph import Graph, Value, check_type, sizes
 
 
+def unsupported(eqn: JaxprEqn) -> UserError:
+    """Returns the error of an equation whose primitive has no counterpart."""
+    return UserError(f"ONNX: the operation {eqn.primitive.name} of this model cannot be exported")
+
+
 def evaluated(eqn: JaxprEqn, inputs: Sequence[Any]) -> list[Value]:
     """Computes an equation of constants; symbolic sizes count as 1."""
     params = {name: _with_sizes(value) for name, value in eqn.params.items()}
-    outputs = eqn.primitive.bind(*inputs, **params)
+    try:
+        outputs = eqn.primitive.bind(*inputs, **params)
+    except NotImplementedError as error:
+        raise unsupported(eqn) from error
     outputs = outputs if eqn.primitive.multiple_results else [outputs]
     return [np.asarray(output) for output in outputs]
 
@@ -154,15 +162,14 @@ def _dot(graph: Graph, eqn: JaxprEqn, left: Value, right: Value) -> Value:
 
 def _gather(graph: Graph, eqn: JaxprEqn, x: Value, *where: Value) -> Value:
     """Picks elements of every clip by places that do not depend on the input."""
-    shape, out = eqn.invars[0].aval.shape, eqn.outvars[0].aval.shape
-    if any(isinstance(place, str) for place in where) or sizes(shape, 0)[0]:
+    shape, out = sizes(eqn.invars[0].aval.shape, 0), sizes(eqn.outvars[0].aval.shape, 0)
+    if any(isinstance(place, str) for place in where) or shape.count(0) != 1 or out.count(0) != 1:
         raise UserError("ONNX: places that depend on the recording cannot be exported")
-    inner = sizes(shape, 1)
-    places = np.arange(np.prod(inner)).reshape(inner)
+    places = np.arange(np.prod(np.maximum(shape, 1))).reshape(np.maximum(shape, 1))
     (table,) = evaluated(eqn, [places, *where])
-    axis = sizes(out, 0).index(0)  # of the clips
-    table = np.moveaxis(np.asarray(table), axis, 0)[0]
-    flat = graph.add("Reshape", x, np.array([-1, places.size]))
+    table = np.moveaxis(np.asarray(table), out.index(0), 0)[0]
+    clips_first = _moved(graph, x, len(shape), shape.index(0), 0)
+    flat = graph.add("Reshape", clips_first, np.array([-1, places.size]))
     rows = table.reshape(len(table), -1).astype(np.int64)
     first = rows[:1] - rows[0, 0]
     if (rows == rows[:, :1] + first).all():  # such as overlapping frames; it takes less room
@@ -170,8 +177,14 @@ def _gather(graph: Graph, eqn: JaxprEqn, x: Value, *where: Value) -> Value:
     else:
         picked = graph.add("Gather", flat, rows, axis=1)
     picked = graph.add("Reshape", picked, np.array([-1, *table.shape]))
-    order = [*range(1, axis + 1), 0, *range(axis + 1, len(out))]
-    return graph.add("Transpose", picked, perm=order) if axis else picked
+    return _moved(graph, picked, len(out), 0, out.index(0))
+
+
+def _moved(graph: Graph, x: Value, n_axes: int, source: int, target: int) -> Value:
+    """`x` with one axis moved to another place."""
+    order = [axis for axis in range(n_axes) if axis != source]
+    order.insert(target, source)
+    return x if source == target else graph.add("Transpose", x, perm=order)
 
 
 def _fft(graph: Graph, eqn: JaxprEqn, x: Value) -> Value:

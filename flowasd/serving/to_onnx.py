@@ -12,9 +12,8 @@ import jax
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
 
-from flowasd.errors import UserError
 from flowasd.serving.onnx_graph import Described, Graph, Value
-from flowasd.serving.onnx_primitives import PRIMITIVES, descending, evaluated
+from flowasd.serving.onnx_primitives import PRIMITIVES, descending, evaluated, unsupported
 
 
 def convert(
@@ -78,7 +77,7 @@ def _equation(graph: Graph, eqn: JaxprEqn, inputs: list[Value]) -> list[Value]:
     if inner is not None:
         return _run(graph, inner, inputs)
     if name not in PRIMITIVES:
-        raise UserError(f"ONNX: the operation {name} of this model cannot be exported")
+        raise unsupported(eqn)
     made = PRIMITIVES[name](graph, eqn, *inputs)
     return made if isinstance(made, list) else [made]
 
