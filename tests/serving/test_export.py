@@ -22,11 +22,12 @@ from flowasd.serving.program import RULES, scoring_program
 from tests.conftest import smoke_config
 
 ALPHA = np.float32(0.1)
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def folder(run, tmp_path_factory):
-    """Both artefacts of the smoke run, of a detector that also has an enrolled machine."""
+    """Both artefacts of the smoke run."""
     folder = tmp_path_factory.mktemp("export")
     text = export_run(run, str(folder))
     assert "Clips of 10 s at 16000 Hz, rule mean" in text
@@ -132,7 +133,6 @@ def run_alone(folder, reader, absent, *arguments):
     )
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("reader", "absent"),
     [("score_onnx.py", {"flowasd", "jax"}), ("score.py", {"flowasd", "flax", "onnxruntime"})],
@@ -150,7 +150,6 @@ def test_a_process_without_flowasd_scores_a_clip(reader, absent, folder, detecto
     assert float(values[1]) == pytest.approx(expected.p_value, rel=1e-5)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("reader", ["score_onnx.py", "score.py"])
 def test_readers_refuse_other_lengths_and_unknown_machines(reader, folder, test_clips, tmp_path):
     soundfile.write(tmp_path / "short.wav", np.zeros(16000), 16000)

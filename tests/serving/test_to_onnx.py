@@ -15,6 +15,7 @@ from flowasd.flow.glow import ModelConfig, make_glow
 from flowasd.serving.to_onnx import convert
 from tests.conftest import randomise
 
+pytestmark = pytest.mark.slow
 STEPS = {"steps": 2, "width": 8}
 FLOWS = {
     "channels": (LevelConfig(kernel=(5, 1), **STEPS),),
