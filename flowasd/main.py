@@ -15,7 +15,17 @@ from flowasd.training import parallel
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "Config file, such as configs/slider.py.")
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; default runs/<config name>.")
-MODES = ["train", "evaluate", "report", "assess", "score", "enrol", "calibrate", "explain"]
+MODES = [
+    "train",
+    "evaluate",
+    "report",
+    "assess",
+    "score",
+    "enrol",
+    "calibrate",
+    "explain",
+    "export",
+]
 MODE = flags.DEFINE_enum("mode", "train", MODES, "What to do.")
 INPUT = flags.DEFINE_multi_string(
     "input", [], "Score, enrol, explain: a file, folder or glob; may be repeated."
@@ -25,7 +35,8 @@ OUTPUT = flags.DEFINE_string(
     None,
     "Score: the file to write (.csv or .jsonl), or with --engine=ray the folder. "
     "Evaluate, report, assess and enrol: the folder to write to instead of the workdir. "
-    "Explain: the folder to write to instead of explained/ in the workdir.",
+    "Explain: the folder to write to instead of explained/ in the workdir. "
+    "Export: the folder to write to; default WORKDIR/export.",
 )
 ENGINE = flags.DEFINE_enum("engine", "local", ["local", "ray"], "Score: what it runs on.")
 MACHINE_ID = flags.DEFINE_string(
@@ -34,7 +45,8 @@ MACHINE_ID = flags.DEFINE_string(
 ALPHA = flags.DEFINE_float(
     "alpha",
     None,
-    "Train, evaluate, report, score: rate of false alarms that a decision allows, such as 0.01.",
+    "Train, evaluate, report, score, export: rate of false alarms that a decision allows, "
+    "such as 0.01.",
     lower_bound=0.0,
     upper_bound=1.0,
 )
@@ -44,6 +56,9 @@ FDR = flags.DEFINE_float(
     "Score: share of false alarms among the alarms of all inputs, instead of --alpha.",
     lower_bound=0.0,
     upper_bound=1.0,
+)
+SECONDS = flags.DEFINE_float(
+    "seconds", None, "Export: length of the clips; default that of the training clips."
 )
 
 
@@ -79,6 +94,11 @@ def main() -> int:
         from flowasd.serving.calibrate_files import calibrate_files
 
         print(calibrate_files(workdir(), INPUT.value, MACHINE_ID.value, OUTPUT.value, config))
+        return 0
+    if MODE.value == "export":
+        from flowasd.serving.export import export_run
+
+        print(export_run(workdir(), OUTPUT.value, SECONDS.value, ALPHA.value, config))
         return 0
     folder = Path(OUTPUT.value or workdir())
     from flowasd.evaluation import assess, calibrate, evaluate, results

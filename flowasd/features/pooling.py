@@ -44,6 +44,7 @@ def rank_weighted(
     return (weight * jnp.where(counted, ranked, 0.0)).sum(0) / weight.sum(0)
 
 
+@jax.jit
 def descending(values: Float[Array, "time band"]) -> Float[Array, "time band"]:
     """Sorts every band over time, the largest value first.
 

@@ -131,7 +131,7 @@ class Glow(nnx.Module):
         """`log_prob_frames` under every machine ID; what does not depend on the ID runs once."""
 
         def under(machine: Int[Array, ""]) -> Float[Array, "batch time"]:
-            return self.log_prob_frames(x, jnp.full(len(x), machine))
+            return self.log_prob_frames(x, jnp.full(x.shape[0], machine))
 
         return jax.vmap(under, out_axes=-1)(jnp.arange(self.embedding.num_embeddings))
 

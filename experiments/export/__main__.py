@@ -1,0 +1,156 @@
+"""Compares both exported artefacts with the detector, on the test clips of a few-shot fold.
+
+python -m experiments.export --data=DIR/slider
+"""
+
+import io
+import json
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import jax
+import jax.export
+import numpy as np
+import onnxruntime
+from absl import flags
+
+from configs import slider, slider_best
+from experiments.runs import command, run
+from experiments.slider_fewshot.folds import lay_out_fold
+from flowasd.data.audio import find_audio, read_audio
+from flowasd.detector import Detector
+from flowasd.errors import UserError
+from flowasd.features.cache import CLIPS_PER_BATCH, compute_bands
+from flowasd.files import write_csv
+from flowasd.serving.export import export_run
+
+DATA = flags.DEFINE_string("data", None, "Folder of the machine type, with train/ and test/.")
+CLIPS = flags.DEFINE_integer("clips", 0, "Test clips at most; 0 for all of one length.", 0)
+ROUNDS = flags.DEFINE_integer("rounds", 5, "Rounds of timing.", 1)
+WORKDIR = flags.DEFINE_string("workdir", "runs/export", "Folder of the runs and the results.")
+CONFIGS = {"slider": slider, "slider_best": slider_best}
+COLUMNS = ("config", "way", "clips", "score difference", "p-value difference", "MB", "clips/s")
+
+# Takes samples, machine indices and the paths; returns scores and p-values.
+Way = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+
+
+def rows_of(name: str, root: Path, workdir: Path) -> Iterator[tuple[object, ...]]:
+    """A row for each way to score: the detector, jax.export and onnxruntime."""
+    run(CONFIGS[name].get_config(), root, workdir, seed=0)
+    export_run(workdir, None)
+    detector = Detector.load(workdir)
+    paths = find_audio([str(root / "slider" / "test")])
+    decoded = [(path, read_audio(path, detector.frontend.sample_rate)) for path in paths]
+    length = _metadata(workdir)["n_samples"]
+    chosen = [(p, clip) for p, clip in decoded if len(clip) == length][: CLIPS.value or None]
+    samples = np.stack([clip for _, clip in chosen])
+    ids = [detector.known_ids.index(detector.machine_id_of(path)) for path, _ in chosen]
+    machine = np.array(ids, np.int32)
+    ways = {
+        "detector": by_detector(detector),
+        "jax.export": by_jax(workdir / "export" / "detector.jax"),
+        "onnxruntime": by_onnx(workdir / "export" / "detector.onnx"),
+    }
+    files = {"jax.export": "detector.jax", "onnxruntime": "detector.onnx"}
+    found = {way: _in_batches(score, samples, machine) for way, score in ways.items()}  # compiles
+    seconds = _seconds(ways, samples, machine)
+    for way, outputs in found.items():
+        score, p_value = (
+            np.abs(one - other).max() for one, other in zip(outputs, found["detector"], strict=True)
+        )
+        size = (workdir / "export" / files[way]).stat().st_size / 1e6 if way in files else ""
+        yield name, way, len(chosen), score, p_value, size, len(chosen) / np.median(seconds[way])
+
+
+def by_detector(detector: Detector) -> Way:
+    """The detector from samples on: front-end, flow, every rule, p-values."""
+    rule = detector.config.score.rule
+
+    def score(samples: np.ndarray, machine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        bands = compute_bands(list(samples), detector.frontend, CLIPS_PER_BATCH)
+        judged = detector.judge(bands, [detector.known_ids[m] for m in machine])
+        columns = [(clip.scores[rule], clip.p_values[rule]) for clip in judged]
+        scores, p_values = np.array(columns).T
+        return scores, p_values
+
+    return score
+
+
+def by_jax(path: Path) -> Way:
+    """The artefact of jax.export."""
+    with zipfile.ZipFile(path) as archive:
+        program = jax.export.deserialize(bytearray(archive.read("program.bin")))
+        alpha = np.float32(json.loads(archive.read("metadata.json"))["alpha"])
+    call = jax.jit(program.call)
+
+    def score(samples: np.ndarray, machine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        outputs = call(samples, machine, alpha)
+        return np.asarray(outputs["score"]), np.asarray(outputs["p_value"])
+
+    return score
+
+
+def by_onnx(path: Path) -> Way:
+    """The ONNX model."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(path, options)
+
+    def score(samples: np.ndarray, machine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        scores, p_values = session.run(
+            ["score", "p_value"], {"samples": samples, "machine": machine}
+        )
+        return np.asarray(scores), np.asarray(p_values)
+
+    return score
+
+
+def _metadata(workdir: Path) -> dict:
+    content = (workdir / "export" / "detector.jax").read_bytes()
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return json.loads(archive.read("metadata.json"))
+
+
+def _in_batches(score: Way, samples: np.ndarray, machine: np.ndarray) -> list[np.ndarray]:
+    """Scores and p-values of all clips, four at a time as the detector's front-end takes them."""
+    starts = range(0, len(samples), CLIPS_PER_BATCH)
+    some = [slice(first, first + CLIPS_PER_BATCH) for first in starts]
+    outputs = [score(samples[part], machine[part]) for part in some]
+    return [np.concatenate(column) for column in zip(*outputs, strict=True)]
+
+
+def _seconds(ways: dict[str, Way], samples: np.ndarray, machine: np.ndarray) -> dict[str, list]:
+    """Seconds of every way for all clips, in the order A B C A B C."""
+    seconds = {way: [] for way in ways}
+    for _ in range(ROUNDS.value):
+        for way, score in ways.items():
+            start = time.perf_counter()
+            _in_batches(score, samples, machine)
+            seconds[way].append(time.perf_counter() - start)
+    return seconds
+
+
+def table(rows: list[tuple[object, ...]]) -> str:
+    """Markdown: a row a way."""
+    lines = [f"| {' | '.join(COLUMNS)} |", f"|{'---|' * len(COLUMNS)}"]
+    for row in rows:
+        cells = [f"{cell:.3g}" if isinstance(cell, float) else str(cell) for cell in row]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    if DATA.value is None:
+        raise UserError("name the recordings with --data=DIR/slider")
+    workdir = Path(WORKDIR.value)
+    root = lay_out_fold(Path(DATA.value), 0, workdir / "data")
+    rows = [row for name in CONFIGS for row in rows_of(name, root, workdir / name)]
+    write_csv(workdir / "results.csv", [COLUMNS, *rows])
+    print(table(rows))
+
+
+if __name__ == "__main__":
+    command(main)

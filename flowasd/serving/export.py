@@ -1,0 +1,121 @@
+"""`--mode=export`: the detector as files that score without flowasd.
+
+`detector.jax` is a zip archive of a program of `jax.export` and of metadata, for CPUs, CUDA GPUs
+and TPUs; `score.py` runs it. `detector.onnx` has the same program and the same metadata for
+onnxruntime; `score_onnx.py` runs it.
+"""
+
+import io
+import zipfile
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import export
+
+from flowasd.config import RunConfig
+from flowasd.data.audio import read_audio
+from flowasd.data.source import open_source
+from flowasd.detector import Detector
+from flowasd.errors import UserError
+from flowasd.files import write_bytes
+from flowasd.serving.program import Program, as_json, scoring_program
+
+PLATFORMS = ("cpu", "cuda", "tpu")
+READERS = {"score.py": "detector.jax", "score_onnx.py": "detector.onnx"}
+
+
+def export_run(
+    workdir: Path,
+    output: str | None,
+    seconds: float | None = None,
+    alpha: float | None = None,
+    config: RunConfig | None = None,
+) -> str:
+    """Writes both artefacts of a run, each with the file that scores by it.
+
+    Args:
+        workdir: Folder of the run.
+        output: Folder to write to; without it, `export` in the run's.
+        seconds: Length of the clips; without it, that of the run's first training clip.
+        alpha: Rate of false alarms that decisions allow by default; without it, that of the
+            settings.
+        config: Settings of the scoring; without it, those of the run.
+
+    Returns:
+        The text to print.
+
+    Raises:
+        UserError: If the run has not ended, a package is missing, the length is not known or
+            allows no clip, or the model has something that cannot be exported.
+    """
+    detector = Detector.load(workdir, config)
+    rate = detector.frontend.sample_rate
+    n_samples = _trained_length(detector) if seconds is None else round(seconds * rate)
+    if n_samples < 1:
+        raise UserError(f"--seconds={seconds}: a clip must have one sample at least")
+    program = scoring_program(detector, n_samples, alpha)
+    artefacts = {"detector.jax": as_jax(program), "detector.onnx": as_onnx(program)}
+    folder = Path(output or workdir / "export")
+    folder.mkdir(parents=True, exist_ok=True)
+    templates = resources.files("flowasd.serving") / "templates"
+    lines = [f"Clips of {n_samples / rate:g} s at {rate} Hz, rule {program.metadata['rule']}:"]
+    for reader, name in READERS.items():
+        write_bytes(folder / name, artefacts[name])
+        write_bytes(folder / reader, (templates / reader).read_bytes())
+        size = len(artefacts[name]) / 1e6
+        lines.append(f"{folder / name} ({size:.2f} MB) is run by {folder / reader}")
+    return "\n".join(lines)
+
+
+def as_jax(program: Program) -> bytes:
+    """Returns a zip archive of `program.bin`, by `jax.export`, and of `metadata.json`.
+
+    Raises:
+        UserError: If flatbuffers is not installed.
+    """
+    try:
+        exported = export.export(jax.jit(program.call), platforms=PLATFORMS)(*_inputs(program))
+        content = exported.serialize()
+    except ImportError as error:
+        raise UserError(f"jax.export: {error}; install the extra, 'flowasd[export]'") from error
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("program.bin", bytes(content))
+        archive.writestr("metadata.json", as_json(program.metadata))
+    return file.getvalue()
+
+
+def as_onnx(program: Program) -> bytes:
+    """Returns an ONNX model, whose metadata are the property `flowasd`.
+
+    Raises:
+        UserError: If onnx is not installed, or an operation of the model has no counterpart.
+    """
+    from flowasd.serving.to_onnx import convert
+
+    names = ("samples", "machine", "alpha")
+    inputs = dict(zip(names, _inputs(program), strict=True))
+    defaults = {"alpha": np.asarray(program.metadata["alpha"], np.float32)}
+    return convert(program.call, inputs, defaults, {"flowasd": as_json(program.metadata)})
+
+
+def _inputs(program: Program) -> tuple[jax.ShapeDtypeStruct, ...]:
+    """The shapes of samples, machine index and alpha; the number of clips is a symbol."""
+    (batch,) = export.symbolic_shape("batch")
+    shapes = ((batch, program.metadata["n_samples"]), (batch,), ())
+    types = (jnp.float32, jnp.int32, jnp.float32)
+    make: Callable[..., jax.ShapeDtypeStruct] = jax.ShapeDtypeStruct
+    return tuple(make(shape, dtype) for shape, dtype in zip(shapes, types, strict=True))
+
+
+def _trained_length(detector: Detector) -> int:
+    config = detector.config
+    try:
+        clip = open_source(config.data, config.seed).splits["train"][0]
+        return len(read_audio(clip.path, config.frontend.sample_rate))
+    except UserError as error:
+        raise UserError(f"{error}; or name the length of the clips with --seconds") from error

@@ -1,0 +1,112 @@
+"""Turns a JAX function into an ONNX model, equation by equation of what JAX traces.
+
+All that depends on no input is computed while converting, so the model has only what is left: the
+operations on a batch of clips. The first axis of the inputs may be of symbolic size. A constant has
+size 1 along a symbolic axis, and is broadcast where it meets a clip.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
+
+from flowasd.serving.onnx_graph import Described, Graph, Value
+from flowasd.serving.onnx_primitives import PRIMITIVES, descending, evaluated, unsupported
+
+
+def convert(
+    function: Callable[..., dict[str, jax.Array]],
+    inputs: Mapping[str, jax.ShapeDtypeStruct],
+    defaults: Mapping[str, np.ndarray],
+    metadata: Mapping[str, str],
+) -> bytes:
+    """Returns a function as an ONNX model.
+
+    Args:
+        function: Takes the inputs and returns arrays by name.
+        inputs: Shape and type of every input by name; the first axis may be symbolic.
+        defaults: Values of the inputs that a caller may leave out.
+        metadata: Properties of the model.
+
+    Raises:
+        UserError: If the function has an operation that cannot be exported.
+    """
+    closed, shapes = jax.make_jaxpr(function, return_shape=True)(*inputs.values())
+    graph = Graph()
+    outputs = _run(graph, closed, list(inputs))
+    named = dict(zip(sorted(shapes), outputs, strict=True))  # JAX sorts the keys of a dict
+    return graph.model(_described(inputs), _described(shapes), named, defaults, metadata)
+
+
+def _described(arrays: Mapping[str, Any]) -> dict[str, Described]:
+    return {
+        name: (array.dtype, [n if isinstance(n, int) else str(n) for n in array.shape])
+        for name, array in arrays.items()
+    }
+
+
+def _run(graph: Graph, function: ClosedJaxpr | Jaxpr, inputs: Sequence[Value]) -> list[Value]:
+    """Adds the equations of a function to the graph and returns its outputs."""
+    closed = isinstance(function, ClosedJaxpr)
+    jaxpr, consts = (function.jaxpr, function.consts) if closed else (function, [])
+    values: dict[Any, Value] = dict(zip(jaxpr.constvars, map(np.asarray, consts), strict=True))
+    values |= dict(zip(jaxpr.invars, inputs, strict=True))
+
+    def read(atom: Any) -> Value:
+        if isinstance(atom, Literal):
+            return np.asarray(atom.val, atom.aval.dtype)
+        return values[atom]
+
+    for eqn in jaxpr.eqns:
+        outputs = _equation(graph, eqn, [read(atom) for atom in eqn.invars])
+        values |= dict(zip(eqn.outvars, outputs, strict=True))
+    return [read(atom) for atom in jaxpr.outvars]
+
+
+def _equation(graph: Graph, eqn: JaxprEqn, inputs: list[Value]) -> list[Value]:
+    name, inner = eqn.primitive.name, eqn.params.get("jaxpr", eqn.params.get("call_jaxpr"))
+    constant = not any(isinstance(value, str) for value in inputs)
+    if constant and (inner is None or _is_static(eqn)):
+        return evaluated(eqn, inputs)
+    if eqn.params.get("name") == "descending" and not constant:
+        return [descending(graph, eqn, *inputs)]
+    if name == "scan":
+        return _scan(graph, eqn, inputs)
+    if inner is not None:
+        return _run(graph, inner, inputs)
+    if name not in PRIMITIVES:
+        raise unsupported(eqn)
+    made = PRIMITIVES[name](graph, eqn, *inputs)
+    return made if isinstance(made, list) else [made]
+
+
+def _is_static(eqn: JaxprEqn) -> bool:
+    shapes = [atom.aval.shape for atom in (*eqn.invars, *eqn.outvars)]
+    return all(isinstance(n, int | np.integer) for shape in shapes for n in shape)
+
+
+def _scan(graph: Graph, eqn: JaxprEqn, inputs: list[Value]) -> list[Value]:
+    """Unrolls a loop, whose number of steps is known."""
+    body, n_consts, n_carry = (eqn.params[k] for k in ("jaxpr", "num_consts", "num_carry"))
+    consts, carry = inputs[:n_consts], inputs[n_consts : n_consts + n_carry]
+    columns, steps = inputs[n_consts + n_carry :], range(eqn.params["length"])
+    stacked = []
+    for i in reversed(steps) if eqn.params["reverse"] else steps:
+        row = [
+            graph.add("Gather", x, np.array(i), axis=0) if isinstance(x, str) else x[i]
+            for x in columns
+        ]
+        outputs = _run(graph, body, [*consts, *carry, *row])
+        carry = outputs[:n_carry]
+        stacked.append(outputs[n_carry:])
+    if eqn.params["reverse"]:
+        stacked.reverse()
+    return [*carry, *(_stack(graph, rows) for rows in zip(*stacked, strict=True))]
+
+
+def _stack(graph: Graph, rows: Sequence[Value]) -> Value:
+    if not any(isinstance(row, str) for row in rows):
+        return np.stack([np.asarray(row) for row in rows])
+    return graph.add("Concat", *(graph.add("Unsqueeze", r, np.array([0])) for r in rows), axis=0)

@@ -1,0 +1,79 @@
+"""The converter, of front-ends and flows of every shape, against JAX."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import onnxruntime
+import pytest
+from jax import export
+
+from flowasd.errors import UserError
+from flowasd.features.frontend import FrontendConfig, bands
+from flowasd.features.pooling import PoolingConfig
+from flowasd.flow.bijection import LevelConfig
+from flowasd.flow.glow import ModelConfig, make_glow
+from flowasd.serving.to_onnx import convert
+from tests.conftest import randomise
+
+pytestmark = pytest.mark.slow
+STEPS = {"steps": 2, "width": 8}
+FLOWS = {
+    "channels": (LevelConfig(kernel=(5, 1), **STEPS),),
+    "scanned": (LevelConfig(kernel=(1, 1), remat=True, **STEPS),),
+    "sees the ID": (LevelConfig(kernel=(1, 1), conditional=True, **STEPS),),
+    "image": (
+        LevelConfig(squeeze=(2, 2), kernel=(3, 3), **STEPS),
+        LevelConfig(squeeze=(2, 2), kernel=(3, 3), conditional=True, **STEPS),
+    ),
+}
+FRONTENDS = {
+    "mel": FrontendConfig(n_fft=256, hop_length=64, n_bands=10),
+    "odd hop": FrontendConfig(name="log_linear", n_fft=256, hop_length=100, n_bands=10),
+    "one window": FrontendConfig(
+        n_fft=256, hop_length=128, n_bands=10, pooling=PoolingConfig(window=2.0)
+    ),
+    "windows": FrontendConfig(
+        n_fft=256, hop_length=128, n_bands=10, pooling=PoolingConfig(window=0.05, hop=0.03)
+    ),
+}
+
+
+def assert_same(function, x, tolerance):
+    """Converts a function of one array, and compares it with JAX on a batch of several clips."""
+    (batch,) = export.symbolic_shape("batch")
+    inputs = {"x": jax.ShapeDtypeStruct((batch, *x.shape[1:]), x.dtype)}
+    model = convert(lambda x: {"y": function(x)}, inputs, {}, {})
+    (y,) = onnxruntime.InferenceSession(model).run(None, {"x": x})
+    np.testing.assert_allclose(y, np.asarray(jax.jit(function)(x)), rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("levels", FLOWS.values(), ids=FLOWS)
+def test_flows(levels):
+    config = ModelConfig(levels=levels, embed=3)
+    flow = randomise(make_glow(config, n_bands=8, n_machines=3, seed=0))
+    x = np.random.default_rng(0).normal(size=(5, 8, 8, 1)).astype(np.float32)
+    assert_same(flow.log_prob_machines, x, 1e-4)
+
+
+@pytest.mark.parametrize("frontend", FRONTENDS.values(), ids=FRONTENDS)
+def test_front_ends(frontend):
+    x = np.random.default_rng(0).normal(size=(3, 3000)).astype(np.float32)
+    x[1, 500:] = 0  # on the floor
+    assert_same(lambda x: bands(x, jnp.full(x.shape[0], 3000), frontend), x, 1e-3)
+
+
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        (lambda x: jnp.cumsum(x, 1), "the operation cumsum of this model cannot be exported"),
+        (lambda x: x.astype(jnp.bfloat16), "bfloat16 cannot be exported"),
+        (
+            jax.vmap(lambda x: jax.lax.dynamic_slice(x, (x[0].astype(jnp.int32),), (2,))),
+            "places that depend on the recording",
+        ),
+        (lambda x: jnp.fft.fft(x).real, "arrays of complex64"),
+    ],
+)
+def test_what_has_no_counterpart_is_one_line(function, words):
+    with pytest.raises(UserError, match=words):
+        assert_same(function, np.zeros((2, 4), np.float32), 0)
