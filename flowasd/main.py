@@ -15,25 +15,27 @@ from flowasd.training import parallel
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "Config file, such as configs/slider.py.")
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; default runs/<config name>.")
-MODES = ["train", "evaluate", "report", "assess", "score", "enrol", "calibrate"]
+MODES = ["train", "evaluate", "report", "assess", "score", "enrol", "calibrate", "watch"]
 MODE = flags.DEFINE_enum("mode", "train", MODES, "What to do.")
 INPUT = flags.DEFINE_multi_string(
-    "input", [], "Score, enrol: a file, folder or glob; may be repeated."
+    "input", [], "Score, enrol: a file, folder or glob; watch: a folder. It may be repeated."
 )
 OUTPUT = flags.DEFINE_string(
     "output",
     None,
     "Score: the file to write (.csv or .jsonl), or with --engine=ray the folder. "
-    "Evaluate, report, assess and enrol: the folder to write to instead of the workdir.",
+    "Evaluate, report, assess and enrol: the folder to write to instead of the workdir. "
+    "Watch: the CSV to append to; default watch.csv in the workdir.",
 )
 ENGINE = flags.DEFINE_enum("engine", "local", ["local", "ray"], "Score: what it runs on.")
 MACHINE_ID = flags.DEFINE_string(
-    "machine_id", None, "Score, enrol: the ID of all inputs, such as id_00."
+    "machine_id", None, "Score, enrol, watch: the ID of all inputs, such as id_00."
 )
 ALPHA = flags.DEFINE_float(
     "alpha",
     None,
-    "Train, evaluate, report, score: rate of false alarms that a decision allows, such as 0.01.",
+    "Train, evaluate, report, score, watch: rate of false alarms that a decision allows, such as "
+    "0.01.",
     lower_bound=0.0,
     upper_bound=1.0,
 )
@@ -43,6 +45,19 @@ FDR = flags.DEFINE_float(
     "Score: share of false alarms among the alarms of all inputs, instead of --alpha.",
     lower_bound=0.0,
     upper_bound=1.0,
+)
+FALSE_ALARM_EVERY = flags.DEFINE_float(
+    "false_alarm_every",
+    1000.0,
+    "Watch: a machine that stays normal raises an alarm after this many clips on average, or more.",
+    lower_bound=2.0,
+)
+ON_ALARM = flags.DEFINE_string(
+    "on_alarm", None, "Watch: command that an alarm starts, with a JSON line on standard input."
+)
+flags.DEFINE_alias("on-alarm", "on_alarm")
+LOOK_EVERY = flags.DEFINE_float(
+    "look_every", 2.0, "Watch: seconds between two looks at the folder.", lower_bound=0.0
 )
 
 
@@ -75,6 +90,11 @@ def main() -> int:
 
         print(calibrate_files(workdir(), INPUT.value, MACHINE_ID.value, OUTPUT.value, config))
         return 0
+    if MODE.value == "watch":
+        from flowasd.serving.watch import watch
+
+        alarms = ALPHA.value, FALSE_ALARM_EVERY.value, ON_ALARM.value, LOOK_EVERY.value
+        return watch(workdir(), INPUT.value, MACHINE_ID.value, OUTPUT.value, config, *alarms)
     folder = Path(OUTPUT.value or workdir())
     from flowasd.evaluation import assess, calibrate, evaluate, results
     from flowasd.report.report import write_report
