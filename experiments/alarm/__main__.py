@@ -34,17 +34,18 @@ FOLD_NUMBERS = flags.DEFINE_list("folds", ["0", "1"], "Numbers of the folds.")
 SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds of every config on every fold.")
 EVERY = flags.DEFINE_list("every", ["100", "1000"], "Values of --false_alarm_every.")
 NORMAL = flags.DEFINE_list("normal", ["20", "80", "160"], "Simulated: calibration clips.")
-STREAMS = flags.DEFINE_integer("streams", 10000, "Simulated: streams of each setting.")
+STREAMS = flags.DEFINE_integer("streams", 10000, "Simulated: streams of each setting of a watch.")
 CLIPS = flags.DEFINE_integer("clips", 1000, "Simulated: clips of a stream.")
 ORDERS = flags.DEFINE_integer("orders", 200, "Real: streams of each machine ID and run.")
 WORKDIR = flags.DEFINE_string("workdir", "runs/alarm", "Folder of runs and tables.")
 
 
 def simulated() -> Iterator[FalseAlarms]:
-    """The false alarms of SIMULATED normal streams."""
+    """The false alarms of SIMULATED normal streams; other references get a tenth of them."""
     clips = CLIPS.value
     for reference, n, every in product(REFERENCES, numbers(NORMAL), numbers(EVERY)):
-        alarms = normal_alarms(n, clips, STREAMS.value, every, 0, reference)
+        streams = STREAMS.value if reference == REFERENCES[0] else -(-STREAMS.value // 10)
+        alarms = normal_alarms(n, clips, streams, every, 0, reference)
         yield false_alarms_of(alarms, reference, n, every, clips)
 
 

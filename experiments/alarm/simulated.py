@@ -42,29 +42,26 @@ def alarms_of(
             reference after an alarm; `"fixed"` is the calibration clips alone.
     """
     n, (streams, clips) = normal.shape[1], scores.shape
-    earlier = np.full((streams, n + clips), np.nan, np.float32)  # no score is higher than NaN is
-    earlier[:, :n] = normal
+    # A column a stream; NaN is neither higher than a score nor equal to it.
+    earlier = np.full((n + clips, streams), np.nan, np.float32)
+    earlier[:n] = normal.T
     sums, size = np.zeros((streams, len(EXPONENTS))), np.full(streams, n)
     first, count = np.full(streams, NEVER), np.zeros(streams, int)
-    for i in range(clips):
-        score = scores[:, i].astype(np.float32)
-        among = earlier[:, : n + i]
-        higher, equal = ((compare(among, score[:, None])).sum(1) for compare in (np.greater, _same))
-        p = smoothed_p_value(higher, equal, size, 1 - rng.random(streams))
-        sums = add(sums, p)
+    for i, score in enumerate(scores.T.astype(np.float32)):
+        among = earlier[: n + i]
+        higher, equal = (
+            compare(among, score).sum(0, dtype=np.uint16) for compare in (np.greater, np.equal)
+        )
+        sums = add(sums, smoothed_p_value(higher, equal, size, 1 - rng.random(streams)))
         alarm: Bool[np.ndarray, " stream"] = evidence(sums) >= false_alarm_every
         if reference != "fixed":
-            earlier[:, n + i], size = score, size + 1
+            earlier[n + i], size = score, size + 1
         if reference == "online" and alarm.any():
-            earlier[alarm, n:], size[alarm] = np.nan, n
+            earlier[n:, alarm], size[alarm] = np.nan, n
         sums[alarm] = 0
         first = np.where((first == NEVER) & alarm, i + 1, first)
         count += alarm
     return Alarms(first, count)
-
-
-def _same(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return a == b
 
 
 def normal_alarms(

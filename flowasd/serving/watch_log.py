@@ -14,7 +14,7 @@ from flowasd.evaluation.results import FILE_COLUMNS
 
 COLUMNS = (*FILE_COLUMNS, "evidence", "alarm", "time", "bytes", "modified", "digest")
 
-# A name need not be Unicode, and must be read as it was written.
+# A folder's name need not be Unicode, and must be read as it was written.
 ENCODING = {"encoding": "utf-8", "errors": "surrogateescape"}
 
 
