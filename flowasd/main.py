@@ -25,10 +25,13 @@ MODES = [
     "calibrate",
     "explain",
     "export",
+    "watch",
 ]
 MODE = flags.DEFINE_enum("mode", "train", MODES, "What to do.")
 INPUT = flags.DEFINE_multi_string(
-    "input", [], "Score, enrol, explain: a file, folder or glob; may be repeated."
+    "input",
+    [],
+    "Score, enrol, calibrate, explain: a file, folder or glob; watch: a folder. It may be repeated.",
 )
 OUTPUT = flags.DEFINE_string(
     "output",
@@ -36,16 +39,19 @@ OUTPUT = flags.DEFINE_string(
     "Score: the file to write (.csv or .jsonl), or with --engine=ray the folder. "
     "Evaluate, report, assess and enrol: the folder to write to instead of the workdir. "
     "Explain: the folder to write to instead of explained/ in the workdir. "
-    "Export: the folder to write to; default WORKDIR/export.",
+    "Export: the folder to write to; default WORKDIR/export. "
+    "Watch: the CSV to append to; default watch.csv in the workdir.",
 )
 ENGINE = flags.DEFINE_enum("engine", "local", ["local", "ray"], "Score: what it runs on.")
 MACHINE_ID = flags.DEFINE_string(
-    "machine_id", None, "Score, enrol, explain: the ID of all inputs, such as id_00."
+    "machine_id",
+    None,
+    "Score, enrol, calibrate, explain, watch: the ID of all inputs, such as id_00.",
 )
 ALPHA = flags.DEFINE_float(
     "alpha",
     None,
-    "Train, evaluate, report, score, export: rate of false alarms that a decision allows, "
+    "Train, evaluate, report, score, watch, export: rate of false alarms that a decision allows, "
     "such as 0.01.",
     lower_bound=0.0,
     upper_bound=1.0,
@@ -59,6 +65,19 @@ FDR = flags.DEFINE_float(
 )
 SECONDS = flags.DEFINE_float(
     "seconds", None, "Export: length of the clips; default that of the training clips."
+)
+FALSE_ALARM_EVERY = flags.DEFINE_float(
+    "false_alarm_every",
+    1000.0,
+    "Watch: a machine that stays normal raises an alarm after this many clips on average, or more.",
+    lower_bound=2.0,
+)
+ON_ALARM = flags.DEFINE_string(
+    "on_alarm", None, "Watch: command that an alarm starts, with a JSON line on standard input."
+)
+flags.DEFINE_alias("on-alarm", "on_alarm")
+LOOK_EVERY = flags.DEFINE_float(
+    "look_every", 2.0, "Watch: seconds between two looks at the folder.", lower_bound=0.0
 )
 
 
@@ -100,6 +119,11 @@ def main() -> int:
 
         print(export_run(workdir(), OUTPUT.value, SECONDS.value, ALPHA.value, config))
         return 0
+    if MODE.value == "watch":
+        from flowasd.serving.watch import watch
+
+        alarms = ALPHA.value, FALSE_ALARM_EVERY.value, ON_ALARM.value, LOOK_EVERY.value
+        return watch(workdir(), INPUT.value, MACHINE_ID.value, OUTPUT.value, config, *alarms)
     folder = Path(OUTPUT.value or workdir())
     from flowasd.evaluation import assess, calibrate, evaluate, results
     from flowasd.report.report import write_report

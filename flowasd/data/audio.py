@@ -134,10 +134,11 @@ def _matches(pattern: str) -> list[Path]:
         return [path]
     # A folder that exists is not a glob, even if its name has brackets.
     names = [pattern] if path.is_dir() else glob.glob(pattern, recursive=True)
-    return [match for name in names for match in _audio_below(Path(name))]
+    return [match for name in names for match in audio_below(Path(name))]
 
 
-def _audio_below(path: Path) -> list[Path]:
+def audio_below(path: Path) -> list[Path]:
+    """Lists the audio files in a folder, at every depth; a path that is none has itself at most."""
     # glob, unlike Path.rglob before Python 3.13, goes into folders that are symbolic links.
     below = glob.glob("**", root_dir=path, recursive=True) if path.is_dir() else [""]
     return [path / name for name in below if _is_audio(path / name)]
