@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
+from tqdm import tqdm
 
 from flowasd.config import RunConfig
 from flowasd.data.layouts import LAYOUTS
@@ -218,8 +219,9 @@ class Detector:
         """
         for machine_id in set(machine_ids):
             self._check_known(machine_id)
-        nlls = []
-        for first in range(0, len(log_mels), CLIPS_AT_ONCE):
+        nlls, starts = [], range(0, len(log_mels), CLIPS_AT_ONCE)
+        hidden = None if len(starts) > 1 else True
+        for first in tqdm(starts, "NLL", unit="batch", leave=False, disable=hidden):
             some = log_mels[first : first + CLIPS_AT_ONCE]
             nlls += frame_nll(
                 self.flow,

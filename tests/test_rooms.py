@@ -23,6 +23,8 @@ ROOMS = (
     ("serving",),
     ("report",),
     ("command_line",),
+    ("arguments",),
+    ("modes",),
     ("main",),
 )
 RANK = {room: rank for rank, rooms in enumerate(ROOMS) for room in rooms}
@@ -58,12 +60,12 @@ def test_no_import_runs_up(path):
         assert room == own or RANK[room] < RANK[own], f"{path} imports {module}"
 
 
-def test_only_main_imports_the_report():
+def test_only_the_modes_import_the_report():
     outside = [path for path in FILES if path.parent.name != "report"]
     importers = {
         p.name for p in outside if any(room_of(m) == "report" for m in imported_modules(p))
     }
-    assert importers <= {"main.py"}
+    assert importers <= {"modes.py"}
 
 
 def test_only_the_checkpoints_import_orbax():

@@ -129,7 +129,14 @@ def _download(url: str, path: Path) -> None:
             total = have + int(left) if left else None
             with (
                 path.open("ab" if have else "wb") as file,
-                tqdm(total=total, initial=have, unit="B", unit_scale=True, desc=path.name) as bar,
+                tqdm(
+                    desc=path.name,
+                    total=total,
+                    initial=have,
+                    unit="B",
+                    unit_scale=True,
+                    disable=None,
+                ) as bar,
             ):
                 while chunk := response.read(CHUNK):
                     bar.update(file.write(chunk))
@@ -169,7 +176,7 @@ def main() -> None:
     try:
         if surplus := flags.FLAGS(sys.argv)[1:]:
             raise UserError(f"not a flag: {' '.join(surplus)}")
-        print(fetch_dcase(Path(root.value), part.value, machine_type.value))
+        print(fetch_dcase(Path(root.value).expanduser(), part.value, machine_type.value))
     except (flags.Error, UserError, OSError) as error:
         print(f"flowasd: {error}", file=sys.stderr)
         sys.exit(2)

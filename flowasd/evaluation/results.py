@@ -62,13 +62,18 @@ FORMATS: dict[str, Callable[[Stream, Sequence[str]], WriteRow]] = {
 }
 
 
+def is_stdout(output: str | None) -> bool:
+    """Whether an `--output` is standard output: there is none, or it is `-` or `-` and a suffix."""
+    return output is None or output.removesuffix(Path(output).suffix) == "-"
+
+
 def format_of(output: str | None) -> Callable[[Stream, Sequence[str]], WriteRow]:
-    """Returns the format of a file by its suffix; standard output is CSV.
+    """Returns the format of an `--output` by its suffix; standard output without one is CSV.
 
     Raises:
         UserError: If no format has the suffix.
     """
-    suffix = Path(output).suffix.lower() if output is not None else ".csv"
+    suffix = Path(output).suffix.lower() if output not in (None, "-") else ".csv"
     if suffix not in FORMATS:
         raise UserError(f"{output}: the suffix is none of {', '.join(FORMATS)}; name another file")
     return FORMATS[suffix]

@@ -149,7 +149,7 @@ def hear_all(paths: Sequence[Path], frontend: FrontendConfig) -> Iterator[Heard]
     Raises:
         UserError: The error of the first file that is not.
     """
-    for _, result in hear(paths, frontend):
+    for _, result in tqdm(hear(paths, frontend), "hear", len(paths), unit="file", disable=None):
         if isinstance(result, UserError):
             raise result
         yield result

@@ -155,7 +155,8 @@ def score_blocks(
     missing = [{"name": name, "paths": blocks[name]} for name in blocks if name not in done]
     if not missing:
         return
-    with tqdm(total=len(blocks), initial=len(done), unit="shard", desc="score") as bar:
+    progress = {"total": len(blocks), "initial": len(done), "unit": "shard"}
+    with tqdm(desc="score", disable=None, **progress) as bar:
         for row in _scored(missing, arguments, actors).iter_rows():
             shard = f"{row['name']}.parquet"
             if row["errors"]:

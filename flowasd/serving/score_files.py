@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TextIO
 
 import numpy as np
+from tqdm import tqdm
 
 from flowasd.config import RunConfig
 from flowasd.data.audio import find_audio
 from flowasd.detector import Detector
 from flowasd.errors import UserError
-from flowasd.evaluation.results import FILE_COLUMNS, file_row, format_of
+from flowasd.evaluation.results import FILE_COLUMNS, file_row, format_of, is_stdout
 from flowasd.scoring.decision import discoveries
 
 
@@ -32,7 +33,8 @@ def score_files(
         workdir: Folder of a run.
         inputs: Files, folders or globs.
         machine_id: The ID of all files; without it, each file's name tells.
-        output: File to write, whose suffix decides the format; without it, CSV on standard output.
+        output: File to write, whose suffix decides the format; `"-"` and `"-.jsonl"` stand for
+            standard output. Without it, CSV goes to standard output.
         config: Settings of the scoring; without it, those of the run.
         alpha: Rate of false alarms that a decision allows; without it, that of the settings.
         fdr: Share of false alarms among the alarms of all files that decisions allow instead. The
@@ -51,7 +53,10 @@ def score_files(
     if detector.kind == "SIMULATED":
         print("flowasd: this model was trained on SIMULATED recordings", file=sys.stderr)
     paths = find_audio(inputs)
-    results = detector.results(paths, machine_id)
+    # Rows on a terminal show the progress themselves.
+    hidden = True if fdr is None and is_stdout(output) and sys.stdout.isatty() else None
+    scored = detector.results(paths, machine_id)
+    results = tqdm(scored, "score", len(paths), unit="file", disable=hidden)
     if fdr is not None:
         results = list(results)
         scored = [result for result in results if not result.error]
@@ -78,7 +83,7 @@ def score_files(
 
 def _open_output(output: str | None) -> contextlib.AbstractContextManager[TextIO]:
     """The stream to write to; as in `write_text`, what cannot be encoded becomes "?"."""
-    if output is None:
+    if output is None or is_stdout(output):
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="replace")
         return contextlib.nullcontext(sys.stdout)

@@ -24,11 +24,11 @@ def test_score_mode_gives_the_scores_of_the_evaluation(evaluated, test_clips, tm
     output = tmp_path / "scores.csv"
     assert score_files(evaluated, [str(p) for p in test_clips], None, str(output)) == 0
     header, *rows = read_csv(output)
-    assert header == ["path", "machine_id", "score"]
+    assert header == ["path", "machine_id", "score", "p_value", "decision"]
     scores = {row[0].split("/")[-1]: float(row[2]) for row in rows}
     header, *rows = read_csv(evaluated / "results" / "scores.csv")
-    assert header[:4] == ["path", "machine_id", "label", "score"]
-    assert header[4:] == [*RULES, "data"]
+    assert header[:6] == ["path", "machine_id", "label", "score", "p_value", "decision"]
+    assert header[6:] == [*RULES, "data"]
     assert np.isfinite([[float(score) for score in row[3:-1]] for row in rows]).all()
     expected = {row[0].split("/")[-1]: float(row[3]) for row in rows}
     assert scores.keys() == expected.keys()
@@ -45,7 +45,7 @@ def test_names_that_cannot_be_encoded_are_written_with_question_marks(
     for name in (b"\xff.wav", "ö.wav".encode()):
         (clips / os.fsdecode(name)).touch()
     results = [Result(path, "id_00", 0.5) for path in sorted(clips.iterdir())]
-    monkeypatch.setattr(Detector, "score", lambda *_: iter(results))
+    monkeypatch.setattr(Detector, "results", lambda *_: iter(results))
     terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr(sys, "stdout", terminal)
     assert score_files(evaluated, [str(clips)], None, None) == 0

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import soundfile
 from jaxtyping import Float
+from tqdm import tqdm
 
 from flowasd.data.simulated.slide_rail import (
     CAUSES,
@@ -119,7 +120,9 @@ def simulated_corpus(cache_dir: Path, seed: int, n_train: int, n_test: int) -> P
 
 def _write_corpus(folder: Path, seed: int, n_train: int, n_test: int) -> None:
     faults: list[tuple[str, str, str | float]] = [("file", "cause", "severity")]
-    for (part, state), count in zip(_PARTS, (n_train, n_test, n_test), strict=True):
+    counts = n_train, n_test, n_test
+    bar = tqdm(desc="simulate", total=len(RAILS) * sum(counts), unit="clip", disable=None)
+    for (part, state), count in zip(_PARTS, counts, strict=True):
         (folder / part).mkdir(parents=True, exist_ok=True)
         for machine_id, number in product(RAILS, range(count)):
             clip = corpus_clip(seed, part, state, machine_id, number)
@@ -127,6 +130,8 @@ def _write_corpus(folder: Path, seed: int, n_train: int, n_test: int) -> None:
             if clip.cause is not None:
                 faults.append((path.name, clip.cause, clip.severity))
             soundfile.write(path, clip.sound, SAMPLE_RATE, "PCM_16")
+            bar.update()
+    bar.close()
     with (folder / "faults.csv").open("w", newline="") as file:
         csv.writer(file).writerows(faults)
 
