@@ -11,13 +11,18 @@ from flowasd.run.calibration_file import (
     load_calibration,
     save_calibration,
 )
-from flowasd.run.splits import open_recorded, refuse_seen
+from flowasd.run.splits import Opened, open_recorded, refuse_seen
 from flowasd.scoring.calibration import calibrate
 from flowasd.scoring.decision import CROSS_FITTED, HELD_OUT, Calibration, NormalScores
 
 
-def calibrate_run(workdir: Path) -> None:
+def calibrate_run(workdir: Path, given: Opened | None = None) -> None:
     """Writes calibration.npz of the best checkpoint, unless one that serves is there.
+
+    Args:
+        workdir: Folder of the run.
+        given: The clips of the run and their features; without them, the config of the run says
+            where the clips are.
 
     Raises:
         UserError: If there is no checkpoint, or the recordings of the run are not there any more.
@@ -29,7 +34,7 @@ def calibrate_run(workdir: Path) -> None:
         return
     except UserError:  # missing, damaged, or made for other settings
         pass
-    source, features = open_recorded(workdir, detector.config)
+    source, features = given or open_recorded(workdir, detector.config)
     for split, seen in (("validation", ["train"]), ("calibration", ["train", "validation"])):
         refuse_seen(workdir, source.splits[split], features[split].recordings, seen)
     train, validation, held_out = (
