@@ -10,15 +10,9 @@ experiments/slider_fewshot) AUC 96.6 ± 0.5 and pAUC 88.8 ± 1.9; every machine 
 
 from typing import Any
 
-from flowasd.config import default_config, level
+from flowasd.config import pooled_config
 
 
 def get_config() -> Any:
     """Returns the config of a flow over pooled frames of 40 bands of equal width."""
-    config = default_config()
-    config.frontend.update({"name": "log_linear", "n_fft": 1024, "hop_length": 512, "n_bands": 40})
-    config.frontend.pooling.update({"window": 12.0, "hop": 6.0})
-    config.model.levels = (level(steps=4, width=64, kernel=(1, 1)),)
-    config.train.update({"patch_length": 1, "noise": None, "steps": None})
-    config.score.hop = 1
-    return config
+    return pooled_config()

@@ -75,8 +75,9 @@ def _run(main: Callable[[], int | None]) -> int:
 
 def _leave(status: int) -> NoReturn:
     """Exits; where JAX has joined other processes, they are told by `parallel.leave`."""
-    parallel = sys.modules.get("flowasd.training.parallel")  # if not imported, none was joined
-    return (parallel.leave if parallel else sys.exit)(status)
+    if parallel := sys.modules.get("flowasd.training.parallel"):  # else none was joined
+        parallel.leave(status)
+    sys.exit(status)
 
 
 def _parse_flags(

@@ -122,6 +122,20 @@ def default_config() -> Any:  # a ConfigDict, whose attributes no type checker k
     return _config_dict(RunConfig()).lock()
 
 
+def pooled_config() -> Any:
+    """Returns the config of configs/slider.py, which `flowasd.fit` uses by default.
+
+    A clip is a pooled frame of 40 bands of equal width for every 12 seconds.
+    """
+    config = default_config()
+    config.frontend.update({"name": "log_linear", "n_fft": 1024, "hop_length": 512, "n_bands": 40})
+    config.frontend.pooling.update({"window": 12.0, "hop": 6.0})
+    config.model.levels = (level(steps=4, width=64, kernel=(1, 1)),)
+    config.train.update({"patch_length": 1, "noise": None, "steps": None})
+    config.score.hop = 1
+    return config
+
+
 def level(**changes: Any) -> ConfigDict:
     """Returns a level of the flow with some keys changed, for `config.model.levels`."""
     return _config_dict(dataclasses.replace(LevelConfig(), **changes))

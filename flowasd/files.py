@@ -3,6 +3,9 @@
 import csv
 import io
 import os
+import shutil
+import tempfile
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -34,6 +37,18 @@ def write_csv(path: Path, rows: Iterable[Sequence[object]]) -> None:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     write_text(path, text.getvalue())
+
+
+class Scratch:
+    """A temporary folder, which goes when nothing refers to this object any more.
+
+    Attributes:
+        path: The folder.
+    """
+
+    def __init__(self):
+        self.path = Path(tempfile.mkdtemp(prefix="flowasd-"))
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
 
 
 def user_cache() -> Path:

@@ -19,7 +19,7 @@ define_flags(MODES)
 
 def main() -> int | None:
     """Runs one mode and returns the exit status."""
-    return MODES[flags.FLAGS["mode"].value].run(arguments())
+    return MODES[flags.FLAGS.mode].run(arguments())
 
 
 def run() -> None:

@@ -18,8 +18,12 @@ ROOMS = (
     ("config",),
     ("run",),
     ("training",),
+    ("band_detector",),
+    ("file_results", "explaining"),
     ("detector",),
     ("evaluation",),
+    ("fitting", "sklearn"),
+    ("pyod",),
     ("serving",),
     ("report",),
     ("command_line",),
@@ -27,7 +31,8 @@ ROOMS = (
     ("modes",),
     ("main",),
 )
-RANK = {room: rank for rank, rooms in enumerate(ROOMS) for room in rooms}
+# `__init__.py` names what is public, from all rooms.
+RANK = {room: rank for rank, rooms in enumerate((*ROOMS, ("__init__",))) for room in rooms}
 FILES = sorted((REPO / "flowasd").rglob("*.py"))
 
 
@@ -49,7 +54,7 @@ def imported_modules(path: Path) -> set[str]:
 
 def test_every_file_is_in_a_room():
     parts = {path.relative_to(REPO / "flowasd").parts[0].removesuffix(".py") for path in FILES}
-    assert parts - {"__init__"} == RANK.keys()
+    assert parts == RANK.keys()
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(REPO)))

@@ -27,6 +27,7 @@ from flowasd.data.source import open_source
 from flowasd.detector import Detector
 from flowasd.errors import UserError
 from flowasd.evaluation.calibrate import calibrate_run
+from flowasd.explaining import explain_heard
 from flowasd.features.cache import Heard, compute_bands
 from flowasd.files import write_csv
 from flowasd.training.train import train
@@ -60,7 +61,7 @@ def measure(name: str, fold: int, seed: int, detector: Detector) -> Iterator[Fig
     for i, one in enumerate(planted(_normal(detector), frontend, seed)):
         (bands,) = compute_bands([one.samples.astype(np.float32)], frontend, rows=1)
         heard = Heard(bands, one.samples.astype(np.float32))
-        explanation = detector.explain(heard, one.machine_id)
+        explanation = explain_heard(detector, heard, one.machine_id)
         scene = Scene(detector, explanation, bands, precision, np.random.default_rng([seed, i]))
         for map_name, make in MAPS.items():
             found.setdefault((map_name, one.fault), []).append(measured(make(scene), one))

@@ -13,8 +13,9 @@ from experiments.speed.flow_normflows import make_flow
 from experiments.speed.flow_peers import laid_out
 from experiments.speed.logmel_torch import make_log_mel
 from experiments.speed.side import Tasks, threads
+from flowasd.band_detector import CLIPS_AT_ONCE
 from flowasd.data.layouts import LAYOUTS
-from flowasd.detector import CLIPS_AT_ONCE, Detector
+from flowasd.detector import Detector
 from flowasd.features.patches import covering_patches
 
 

@@ -6,8 +6,9 @@ import numpy as np
 
 from experiments.speed.logmel_ours import log_mels_of
 from experiments.speed.side import Tasks
+from flowasd.band_detector import CLIPS_AT_ONCE
 from flowasd.data.audio import read_all
-from flowasd.detector import CLIPS_AT_ONCE, Detector
+from flowasd.detector import Detector
 from flowasd.scoring.rules import judge
 
 

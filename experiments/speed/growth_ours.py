@@ -8,7 +8,7 @@ import numpy as np
 from experiments.speed.flow_ours import noise_bank, noise_start, train_task
 from experiments.speed.shapes import shape_config
 from experiments.speed.side import Tasks
-from flowasd.detector import CLIPS_AT_ONCE
+from flowasd.band_detector import CLIPS_AT_ONCE
 from flowasd.flow.glow import make_glow
 from flowasd.scoring.frame_nll import frame_nll
 from flowasd.training.parallel import data_mesh

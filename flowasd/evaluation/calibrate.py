@@ -13,13 +13,18 @@ from flowasd.run.calibration_file import (
     save_calibration,
 )
 from flowasd.run.reference_file import load_reference, save_reference
-from flowasd.run.splits import KEPT, open_recorded, refuse_seen
+from flowasd.run.splits import KEPT, Opened, open_recorded, refuse_seen
 from flowasd.scoring.calibration import calibrate
 from flowasd.scoring.decision import CROSS_FITTED, HELD_OUT, Calibration, NormalScores
 
 
-def calibrate_run(workdir: Path) -> None:
+def calibrate_run(workdir: Path, given: Opened | None = None) -> None:
     """Writes calibration.npz and reference.npz of the best checkpoint, unless they are there.
+
+    Args:
+        workdir: Folder of the run.
+        given: The clips of the run and their features; without them, the config of the run says
+            where the clips are.
 
     Raises:
         UserError: If there is no checkpoint, or the recordings of the run are not there any more.
@@ -32,7 +37,7 @@ def calibrate_run(workdir: Path) -> None:
             return
     except UserError:  # missing, damaged, or made for other settings
         pass
-    source, features = open_recorded(workdir, detector.config)
+    source, features = given or open_recorded(workdir, detector.config)
     seen: list[str] = []
     clips = {}
     for split in KEPT:
@@ -47,5 +52,7 @@ def calibrate_run(workdir: Path) -> None:
     else:
         normal, kind = cross_fitted(detector, source, features), CROSS_FITTED
     calibration = Calibration(normality, normal, (kind,) * len(detector.machine_ids))
-    save_reference(workdir, reference(detector, source.splits["train"], features["train"]), key)
+    if all(clip.path.exists() for clip in source.splits["train"]):  # waveforms are no files
+        remembered = reference(detector, source.splits["train"], features["train"])
+        save_reference(workdir, remembered, key)
     save_calibration(workdir, CalibrationFile(calibration), key)

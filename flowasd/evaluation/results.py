@@ -12,9 +12,9 @@ from typing import Protocol, runtime_checkable
 
 from flowasd.errors import UserError
 from flowasd.evaluation.evaluate import Evaluation
+from flowasd.file_results import Result
 from flowasd.files import write_csv
 from flowasd.run.records import write_record
-from flowasd.scoring.result import Result
 from flowasd.scoring.rules import RULES
 
 FILE_COLUMNS = ("path", "machine_id", "score", "p_value", "decision")  # of `--mode=score`

@@ -10,7 +10,7 @@ import hashlib
 import json
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -24,7 +24,7 @@ from flowasd.data.audio import read_all
 from flowasd.data.source import Source
 from flowasd.errors import UserError
 from flowasd.features.frontend import FrontendConfig, bands
-from flowasd.files import read_ahead, write_bytes
+from flowasd.files import Scratch, read_ahead, write_bytes
 
 CLIPS_PER_BATCH = 4  # the overlapping frames of four of ten seconds, 5 to 12 MB, stay in the cache
 LONG = 30  # seconds; longer clips are computed one at a time, which bounds memory
@@ -68,7 +68,7 @@ class Features:
     n_frames: Int[np.ndarray, " clip"]
     n_bands: int
     recordings: tuple[str, ...]
-    scratch: tempfile.TemporaryDirectory | None = None
+    scratch: Scratch | None = None
 
     @property
     def nbytes(self) -> int:
@@ -100,13 +100,24 @@ class Features:
 def hear(
     paths: Sequence[Path], frontend: FrontendConfig
 ) -> Iterator[tuple[Path, Heard | UserError]]:
-    """Decodes files and computes their bands, a batch at a time.
+    """Decodes files and computes their bands, as `hear_samples` does."""
+    return hear_samples(read_all(paths, frontend.sample_rate), frontend)
+
+
+def hear_samples(
+    clips: Iterable[tuple[Path, Float[np.ndarray, " _"] | UserError]], frontend: FrontendConfig
+) -> Iterator[tuple[Path, Heard | UserError]]:
+    """Computes the bands of clips, a batch at a time.
+
+    Args:
+        clips: The name of every clip, with its samples at the front-end's rate or with an error.
+        frontend: Settings of the front-end.
 
     Yields:
-        Every path with what was heard, or with the error that its file gave, in order.
+        Every name with what was heard, or with the error, in order.
     """
     batch: list[tuple[Path, np.ndarray | UserError]] = []
-    for path, samples in read_all(paths, frontend.sample_rate):
+    for path, samples in clips:
         is_long = not isinstance(samples, UserError) and len(samples) > LONG * frontend.sample_rate
         if is_long or len(batch) == CLIPS_PER_BATCH:
             yield from _heard(batch, frontend, CLIPS_PER_BATCH)
@@ -203,16 +214,25 @@ def cached_features(paths: Sequence[Path], frontend: FrontendConfig, cache: Path
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         warnings.warn(f"features are not cached: {error}", stacklevel=2)
-        scratch = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
-        return _features(paths, frontend, Path(scratch.name), scratch)
+        scratch = Scratch()
+        return _features(paths, frontend, scratch.path, scratch)
     return _features(paths, frontend, folder, None)
+
+
+def kept_features(heard: Sequence[Heard], frontend: FrontendConfig) -> Features:
+    """Returns the features of what was heard, in a temporary folder."""
+    scratch = Scratch()
+    paths = tuple(scratch.path / f"{i:08d}.bands" for i in range(len(heard)))
+    kept = [_write_entry(path, own) for path, own in zip(paths, heard, strict=True)]
+    n_frames = np.array([n for n, _ in kept], np.int64)
+    return Features(paths, n_frames, frontend.n_bands, tuple(r for _, r in kept), scratch)
 
 
 def _features(
     paths: Sequence[Path],
     frontend: FrontendConfig,
     folder: Path,
-    scratch: tempfile.TemporaryDirectory | None,
+    scratch: Scratch | None,
 ) -> Features:
     entries = [folder / f"{digest}.bands" for digest in read_ahead(_content, paths, 16)]
     check = partial(_check_entry, n_bands=frontend.n_bands)

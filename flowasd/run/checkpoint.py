@@ -62,9 +62,10 @@ class Checkpoints:
             ),
         )
         try:
-            self._manager = ocp.CheckpointManager(
-                folder, item_names=("model", "trainer", "card"), options=options
-            )
+            with _quiet():  # reading is no reason to warn
+                self._manager = ocp.CheckpointManager(
+                    folder, item_names=("model", "trainer", "card"), options=options
+                )
         except (LookupError, TypeError, ValueError) as error:
             raise damaged(folder, error, REMEDY) from error
 
@@ -153,6 +154,18 @@ class Checkpoints:
     def close(self) -> None:
         """Waits until all is written and releases the folder."""
         self._manager.close()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps orbax's warnings off the terminal, of Python users too."""
+    log = logging.getLogger("absl")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
 
 
 @contextmanager

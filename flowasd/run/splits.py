@@ -20,6 +20,8 @@ from flowasd.run.workdir import REPEAT, has_checkpoint
 
 # Digest of the recording → the file's name, of every split.
 Splits = dict[str, dict[str, str]]
+# The clips of a run, and the features of every split.
+Opened = tuple[Source, dict[str, Features]]
 KEPT = ("train", "validation", "calibration")  # of what a run was made; they may not change
 CALIBRATING = "calibrating"  # what calibrated a machine after training, as if it was a split
 ENROLLED = "enrolled"  # what machines were enrolled from, as if it was a split
@@ -98,7 +100,7 @@ def check_shared(workdir: Path, source: Source, features: Mapping[str, Features]
     check_splits(workdir, splits_of(source, features))
 
 
-def open_recorded(workdir: Path, config: RunConfig) -> tuple[Source, dict[str, Features]]:
+def open_recorded(workdir: Path, config: RunConfig) -> Opened:
     """Opens the recordings that a run was trained on.
 
     Raises:

@@ -1,5 +1,6 @@
 """The folder of a run and the config in it: what may change when the run goes on."""
 
+import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,20 @@ def read_config(workdir: Path) -> RunConfig:
     """
     path = workdir / "config.json"
     return build(RunConfig, read_record(path, REPEAT), str(path))
+
+
+def copy_run(workdir: Path, folder: Path) -> None:
+    """Copies a run.
+
+    Raises:
+        UserError: If the folder to copy to is not empty, or the run cannot be copied.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise UserError(f"{folder} is not empty; name another folder with --output")
+    try:
+        shutil.copytree(workdir, folder, dirs_exist_ok=True)
+    except (OSError, shutil.Error) as error:
+        raise UserError(f"{folder}: the run cannot be copied here ({error})") from error
 
 
 def has_checkpoint(workdir: Path) -> bool:

@@ -82,6 +82,18 @@ class Calibration(NamedTuple):
     kinds: tuple[str, ...]
 
 
+class Decisions(NamedTuple):
+    """What a detector decides of some recordings.
+
+    Attributes:
+        p_values: How often a normal recording of the machine scores as high or higher, in (0, 1].
+        alarms: Whether the p-value is at most the rate of false alarms that is allowed.
+    """
+
+    p_values: Float[np.ndarray, " clip"]
+    alarms: Bool[np.ndarray, " clip"]
+
+
 def p_values(scores: Scores, normal: Float[np.ndarray, " normal"]) -> PValues:
     """Returns the conformal p-value of every score.
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +14,19 @@ from flowasd.features.patches import covering_patches
 from flowasd.flow.glow import Glow
 
 MachineNLL = Float[np.ndarray, "time machine"]
+
+
+class FrameScores(NamedTuple):
+    """The frames of a recording.
+
+    Attributes:
+        seconds: Time of the centre of every frame, in seconds from the first sample.
+        nll: Negative log-likelihood of every frame under the recording's machine ID, in nats per
+            dimension; the larger, the more anomalous.
+    """
+
+    seconds: Float[np.ndarray, " time"]
+    nll: Float[np.ndarray, " time"]
 
 
 @partial(jax.jit, static_argnames="graph")

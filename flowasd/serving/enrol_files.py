@@ -1,7 +1,6 @@
 """`--mode=enrol`: adds a machine to a trained run from some of its recordings."""
 
 import re
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from flowasd.errors import UserError
 from flowasd.features.cache import hear_all
 from flowasd.run.calibration_file import calibration_key
 from flowasd.run.enrolment_file import Enrolment, save_enrolment
+from flowasd.run.workdir import copy_run
 
 
 def enrol_files(
@@ -63,10 +63,5 @@ def run_to_change(workdir: Path, output: str | None) -> Path:
     if output is None:
         return workdir
     folder = Path(output)
-    if folder.exists() and any(folder.iterdir()):
-        raise UserError(f"{folder} is not empty; name another folder with --output")
-    try:
-        shutil.copytree(workdir, folder, dirs_exist_ok=True)
-    except (OSError, shutil.Error) as error:
-        raise UserError(f"{folder}: the run cannot be copied here ({error})") from error
+    copy_run(workdir, folder)
     return folder

@@ -24,7 +24,7 @@ from flowasd.features.frontend import fit_standardisation
 from flowasd.flow.glow import Glow
 from flowasd.run.checkpoint import Checkpoints
 from flowasd.run.metric_log import MetricLog, Row, read_metrics
-from flowasd.run.splits import check_shared, record_splits
+from flowasd.run.splits import Opened, check_shared, record_splits
 from flowasd.run.workdir import open_workdir, record_config
 from flowasd.training import parallel
 from flowasd.training.bank import Bank, BatchSource, Drawable, make_bank
@@ -232,7 +232,7 @@ def fit(
                     )
 
 
-def train(config: RunConfig, workdir: Path) -> None:
+def train(config: RunConfig, workdir: Path, given: Opened | None = None) -> None:
     """Trains a flow on a run's data, or goes on from the last checkpoint in `workdir`.
 
     All processes of a run call it.
@@ -240,6 +240,7 @@ def train(config: RunConfig, workdir: Path) -> None:
     Args:
         config: The config of the run.
         workdir: Folder that takes config, splits, checkpoints and metrics.
+        given: The clips and their features; without them, the config says where the clips are.
 
     Raises:
         UserError: Before the first step, if data, config or workdir do not allow the run.
@@ -247,17 +248,20 @@ def train(config: RunConfig, workdir: Path) -> None:
     with parallel.processes(config.parallel):
         parallel.check_batch_size(config.train.batch_size)
         with parallel.first_before_others():  # the others find corpus and features in the cache
-            source, features = open_run(config, workdir)
+            source, features = open_run(config, workdir, given)
         train_together(config, workdir, source, features)
 
 
-def open_run(config: RunConfig, workdir: Path) -> tuple[Source, dict[str, Features]]:
+def open_run(config: RunConfig, workdir: Path, given: Opened | None = None) -> Opened:
     """Opens or takes up the run in `workdir`; returns its clips and their features."""
     first = parallel.is_first()
     if first:
         open_workdir(workdir, config)
-    source = open_source(config.data, config.seed)
-    features = source_features(source, config.frontend, config.data.cache_folder)
+    if given is None:
+        source = open_source(config.data, config.seed)
+        features = source_features(source, config.frontend, config.data.cache_folder)
+    else:
+        source, features = given
     pooled = config.frontend.pooling.window > 0
     if (
         not pooled and features["train"].n_frames.max() == 1

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from flowasd.detector import Detector
-from flowasd.scoring.result import Result
+from flowasd.file_results import Result
 from flowasd.scoring.rules import RULES
 from flowasd.serving.score_files import score_files
 

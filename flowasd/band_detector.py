@@ -1,0 +1,250 @@
+"""A trained flow with its calibration: it scores bands of recordings under machine IDs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from os import PathLike
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from jaxtyping import Float
+from tqdm import tqdm
+
+from flowasd.config import RunConfig
+from flowasd.data.layouts import LAYOUTS
+from flowasd.errors import UserError
+from flowasd.features.frontend import FrontendConfig, Standardisation, standardise
+from flowasd.flow.glow import Glow
+from flowasd.run.calibration_file import calibration_key, load_calibration
+from flowasd.run.enrolment_file import load_enrolments
+from flowasd.run.reference_file import load_reference
+from flowasd.run.restored import restore_best
+from flowasd.run.workdir import settings_of
+from flowasd.scoring.decision import Calibration, shortage, with_p_values
+from flowasd.scoring.enrolment import Row, enrol, extended, extended_calibration
+from flowasd.scoring.frame_nll import frame_nll
+from flowasd.scoring.reference import Reference
+from flowasd.scoring.rules import Clips, Judged, judge
+
+Own = TypeVar("Own", bound="BandDetector")  # `Self`, which beartype knows in whole classes only
+
+CLIPS_AT_ONCE = 64
+
+
+@dataclass(frozen=True)
+class BandDetector:
+    """A trained flow with all that it takes to score the bands of a recording.
+
+    Attributes:
+        flow: The flow.
+        statistics: Standardisation of its input.
+        machine_ids: The IDs that it knows, in the order of their indices.
+        config: The config of its run.
+        trained_root: The data set of its run.
+        kind: Whether the recordings that it was trained on are `"real"` or `"SIMULATED"`.
+        step: The training step that it was saved at.
+        calibration: What its scores and decisions are measured by; `None` where training has not
+            ended.
+        reference: What explanations compare a clip with; `None` where the run has none.
+        enrolled: For every machine that was added without training, a detector that knows it
+            beside the others.
+        workdir: Folder of its run.
+    """
+
+    flow: Glow
+    statistics: Standardisation
+    machine_ids: list[str]
+    config: RunConfig
+    trained_root: str
+    kind: str
+    step: int
+    calibration: Calibration | None = None
+    reference: Reference | None = None
+    enrolled: Mapping[str, "BandDetector"] = field(default_factory=dict)
+    workdir: Path | None = None
+
+    @classmethod
+    def load(cls: type[Own], workdir: str | PathLike[str], config: RunConfig | None = None) -> Own:
+        """Restores the best checkpoint of a run, and the calibration of its scores.
+
+        Args:
+            workdir: Folder of the run.
+            config: As for `restore`.
+
+        Raises:
+            UserError: As `restore` does, or if the run has not ended.
+
+        Example:
+            >>> import flowasd
+            >>> flowasd.Detector.load("run").kind
+            'SIMULATED'
+        """
+        workdir = Path(workdir).expanduser()
+        detector = cls.restore(workdir, config)
+        key = calibration_key(detector.config, detector.step)
+        calibration, reference = load_calibration(workdir, key), load_reference(workdir, key)
+        detector = replace(detector, calibration=calibration.calibration, reference=reference)
+        for machine_id, enrolment in load_enrolments(workdir, key).items():
+            detector = detector.with_machine(machine_id, enrolment.row)
+        return detector
+
+    @classmethod
+    def restore(
+        cls: type[Own], workdir: str | PathLike[str], config: RunConfig | None = None
+    ) -> Own:
+        """Restores the best checkpoint of a run, without what only training needs.
+
+        Args:
+            workdir: Folder of the run.
+            config: Scoring settings and data set to use instead of the run's own, which are those
+                of the last command that trained it; all else in it must be as the run was trained.
+
+        Raises:
+            UserError: If the folder holds no checkpoint, or the config is of another model.
+        """
+        workdir = Path(workdir).expanduser()
+        best = restore_best(workdir)
+        settings = best.config if config is None else settings_of(workdir, best.config, config)
+        trained_root = best.config.data.root
+        return cls(
+            **best._replace(config=settings)._asdict(), trained_root=trained_root, workdir=workdir
+        )
+
+    @property
+    def frontend(self) -> FrontendConfig:
+        """Settings of the front-end."""
+        return self.config.frontend
+
+    @property
+    def known_ids(self) -> list[str]:
+        """The IDs that it was trained on, and those that were enrolled."""
+        return [*self.machine_ids, *self.enrolled]
+
+    @property
+    def normal_clips(self) -> dict[str, int]:
+        """How many normal clips the p-values of every ID are ranks among."""
+        return {machine_id: len(self.normal_scores(machine_id)) for machine_id in self.known_ids}
+
+    def normal_scores(self, machine_id: str) -> Float[np.ndarray, " clip"]:
+        """Returns the scores, by the configured rule, that p-values of an ID are ranks among."""
+        detector = self.enrolled.get(machine_id, self)
+        machine = detector.machine_ids.index(machine_id)
+        return detector._calibrated().normal.by(self.config.score.rule, machine)
+
+    def shortage(self, alpha: float | None = None) -> str | None:
+        """Says which IDs have too few normal clips for a rate of false alarms, if any."""
+        return shortage(self.normal_clips, self.config.score.alpha if alpha is None else alpha)
+
+    def kind_of_p_values(self, machine_id: str) -> str:
+        """Returns of which kind these clips are: `HELD_OUT` or `CROSS_FITTED`."""
+        detector = self.enrolled.get(machine_id, self)
+        return detector._calibrated().kinds[detector.machine_ids.index(machine_id)]
+
+    def enrolment(self, bands: Sequence[Float[np.ndarray, "_ band"]], machine_id: str) -> Row:
+        """What `with_machine` needs of a new machine, from bands of its normal clips in dB.
+
+        Raises:
+            UserError: As `enrol` does.
+        """
+        if machine_id in self.machine_ids:
+            raise UserError(f"{machine_id} was trained on; name another ID with --machine_id")
+        if not bands:
+            raise UserError("enrolling a machine takes one recording of it at least")
+        return enrol(
+            self.flow,
+            self._calibrated().normality,
+            [standardise(clip, self.statistics) for clip in bands],
+            length=self.config.train.patch_length,
+            hop=self.config.score.hop,
+        )
+
+    def with_machine(self: Own, machine_id: str, row: Row) -> Own:
+        """Returns a detector that knows one more machine by its row."""
+        wider = replace(
+            self,
+            flow=extended(self.flow, [row]),
+            machine_ids=[*self.machine_ids, machine_id],
+            calibration=extended_calibration(self._calibrated(), row),
+            enrolled={},
+        )
+        return replace(self, enrolled={**self.enrolled, machine_id: wider})
+
+    def judge(
+        self, bands: Sequence[Float[np.ndarray, "_ band"]], machine_ids: Sequence[str]
+    ) -> list[Judged]:
+        """Scores clips and ranks them; those of an enrolled machine by the detector that knows it.
+
+        Args:
+            bands: Bands `(time, band)` in dB.
+            machine_ids: The ID of every clip.
+
+        Raises:
+            UserError: If an ID is not one that the detector knows, or it has no calibration.
+        """
+        judged: dict[int, Judged] = {}
+        enrolled = [m if m in self.enrolled else None for m in machine_ids]
+        for group in dict.fromkeys(enrolled):
+            detector = self if group is None else self.enrolled[group]
+            some = [i for i, own in enumerate(enrolled) if own == group]
+            clips = detector.clips([bands[i] for i in some], [machine_ids[i] for i in some])
+            normality, normal, _ = detector._calibrated()
+            ranked = with_p_values(judge(clips, normality), clips.machine, normal)
+            judged |= zip(some, ranked, strict=True)
+        return [judged[i] for i in range(len(bands))]
+
+    def _calibrated(self) -> Calibration:
+        if self.calibration is None:
+            raise UserError("the detector has no calibration; Detector.load gives it one")
+        return self.calibration
+
+    def clips(
+        self, log_mels: Sequence[Float[np.ndarray, "_ band"]], machine_ids: Sequence[str]
+    ) -> Clips:
+        """Clips with the NLL of every frame under every ID, in nats per dimension.
+
+        Args:
+            log_mels: Bands `(time, band)` in dB.
+            machine_ids: The ID of every clip.
+
+        Raises:
+            UserError: If an ID is not one that the detector knows.
+        """
+        for machine_id in set(machine_ids):
+            self.check_known(machine_id)
+        nlls, starts = [], range(0, len(log_mels), CLIPS_AT_ONCE)
+        hidden = None if len(starts) > 1 else True
+        for first in tqdm(starts, "NLL", unit="batch", leave=False, disable=hidden):
+            some = log_mels[first : first + CLIPS_AT_ONCE]
+            nlls += frame_nll(
+                self.flow,
+                [standardise(log_mel, self.statistics) for log_mel in some],
+                length=self.config.train.patch_length,
+                hop=self.config.score.hop,
+                batch_size=self.config.score.batch_size,
+            )
+        machine = [self.machine_ids.index(machine_id) for machine_id in machine_ids]
+        return Clips(nlls, np.array(machine, np.int32))
+
+    def machine_id_of(self, path: Path) -> str:
+        """Returns the machine ID that a file's name tells, or else the only one that is known.
+
+        Raises:
+            UserError: If the name tells none and several are known, or it tells one that the
+                detector does not know.
+        """
+        try:
+            machine_id = LAYOUTS[self.config.data.layout].parse_clip(path).machine_id
+        except UserError as error:
+            if len(self.known_ids) == 1:
+                return self.known_ids[0]
+            raise UserError(f"{error}; or give its ID with --machine_id (machine_ids)") from error
+        self.check_known(machine_id, f"{path}: ")
+        return machine_id
+
+    def check_known(self, machine_id: str, where: str = "") -> None:
+        """Raises a `UserError` if the detector does not know an ID."""
+        if machine_id not in self.known_ids:
+            raise UserError(
+                f"{where}the model has not seen machine ID {machine_id}; "
+                f"it knows {', '.join(self.known_ids)}"
+            )

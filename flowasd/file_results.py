@@ -1,0 +1,67 @@
+"""Scoring of any number of files: a stream of results, which goes on after a bad file."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from flowasd.band_detector import CLIPS_AT_ONCE, BandDetector
+from flowasd.errors import UserError
+from flowasd.features.cache import Heard, hear
+from flowasd.scoring.rules import Judged
+
+
+@dataclass(frozen=True)
+class Result:
+    """What the detector says of one file.
+
+    Attributes:
+        path: The file.
+        machine_id: The ID that it was scored under.
+        score: The score by the configured rule; the larger, the more anomalous.
+        p_value: How often a normal clip of this machine scores as high or higher, in (0, 1].
+        scores: The score by every rule.
+        error: Why the file could not be scored; then there are no scores.
+    """
+
+    path: Path
+    machine_id: str = ""
+    score: float = float("nan")
+    p_value: float = float("nan")
+    scores: dict[str, float] = field(default_factory=dict)
+    error: UserError | None = None
+
+
+def file_results(
+    detector: BandDetector, paths: Sequence[Path], machine_id: str | None
+) -> Iterator[Result]:
+    """Yields a result for every path, in order; see `Detector.results`."""
+    for first in range(0, len(paths), CLIPS_AT_ONCE):
+        some = hear(paths[first : first + CLIPS_AT_ONCE], detector.frontend)
+        yield from _score_some(detector, some, machine_id)
+
+
+def _score_some(
+    detector: BandDetector,
+    some: Iterable[tuple[Path, Heard | UserError]],
+    machine_id: str | None,
+) -> list[Result]:
+    results, heard = [], []
+    for path, result in some:
+        try:
+            if isinstance(result, UserError):
+                raise result
+            known = machine_id or detector.machine_id_of(path)
+        except UserError as error:
+            results.append(Result(path, error=error))
+            continue
+        heard.append(result.bands)
+        results.append(Result(path, known))
+    scored = [result.machine_id for result in results if result.error is None]
+    judged = iter(detector.judge(heard, scored))
+    rule = detector.config.score.rule
+    return [result if result.error else _with(result, next(judged), rule) for result in results]
+
+
+def _with(result: Result, judged: Judged, rule: str) -> Result:
+    scores, p_value = judged.scores, judged.p_values[rule]
+    return replace(result, score=scores[rule], p_value=p_value, scores=scores)
