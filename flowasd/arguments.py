@@ -144,11 +144,11 @@ def take_words(words: Sequence[str], modes: Mapping[str, Mode]) -> None:
         given["mode"].value = name
     if words and not given["workdir"].present:
         given["workdir"].value, *words = words
-    name = given["mode"].value
+    name = str(given["mode"].value)
     takes = modes[name].names
     if words and "input" not in takes:
         raise UserError(f"{name} takes no files, but there are: {' '.join(words)}")
-    given["input"].value = [*given["input"].value, *words]
+    given["input"].value = [*(given["input"].value or ()), *words]
     for flag in Arguments.__annotations__:
         if given[flag].present and flag not in takes:
             raise UserError(f"{name} takes no --{flag}; flowasd {name} --help lists its flags")
@@ -160,7 +160,7 @@ def arguments() -> Arguments:
     Raises:
         UserError: If neither a workdir nor a config is named, or the config is wrong.
     """
-    values = {name: flags.FLAGS[name].value for name in Arguments.__annotations__}
+    values: dict[str, Any] = {n: flags.FLAGS[n].value for n in Arguments.__annotations__}
     if values["config"] is not None:
         from flowasd.config import parse
 

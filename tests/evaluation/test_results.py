@@ -16,10 +16,10 @@ from flowasd.scoring.rules import RULES
 
 # What a file name may hold: separators, quotes, line breaks and what is not ASCII.
 ROWS = [
-    ("plain.wav", "id_00", 1.5),
-    ('a, "b".wav', "id_02", -0.1),
-    ("two\nlines.wav", "id_02", 1e-300),
-    ("größe→.wav", "id_04", 12345.678901234567),
+    ("plain.wav", "id_00", 1.5, 0.5, 0),
+    ('a, "b".wav', "id_02", -0.1, 1.0, 0),
+    ("two\nlines.wav", "id_02", 1e-300, 0.0625, 1),
+    ("größe→.wav", "id_04", 12345.678901234567, 1e-5, 1),
 ]
 
 
@@ -40,13 +40,14 @@ def written(tmp_path):
 
 def test_csv_is_read_back_by_the_csv_module(written):
     header, *rows = csv.reader(io.StringIO(written(".csv"), newline=""))
-    assert header == ["path", "machine_id", "score"]
-    assert [(path, machine_id, float(score)) for path, machine_id, score in rows] == ROWS
+    assert tuple(header) == FILE_COLUMNS
+    read = [(*row[:2], float(row[2]), float(row[3]), int(row[4])) for row in rows]
+    assert read == ROWS
 
 
 def test_csv_of_plain_rows_is_what_it_always_was(written):
     lines = written(".csv").splitlines()
-    assert lines[:2] == ["path,machine_id,score", "plain.wav,id_00,1.5"]
+    assert lines[:2] == ["path,machine_id,score,p_value,decision", "plain.wav,id_00,1.5,0.5,0"]
 
 
 def test_json_lines_are_read_back_by_the_json_module(written):
@@ -65,10 +66,13 @@ def test_the_suffix_says_the_format():
             format_of(name)
 
 
+P_VALUES = (0.5, 0.1, 0.11)
+
+
 def make_evaluation(*, labelled: bool = True, data: str = "SIMULATED") -> Evaluation:
     """Three clips of two IDs; the score of clip `i` by the rule of number `n` is `i + n / 4`."""
     clips = [
-        ScoredClip(name, machine_id, label if labelled else None, scores)
+        ScoredClip(name, machine_id, label if labelled else None, scores, P_VALUES[i])
         for i, (name, machine_id, label) in enumerate(
             [("a,1.wav", "id_00", 0), ("b.wav", "id_00", 1), ("c.wav", "id_02", None)]
         )
@@ -88,10 +92,12 @@ def make_evaluation(*, labelled: bool = True, data: str = "SIMULATED") -> Evalua
             "rule": "std",
             "metrics": summary(columns),
             "validation_nll": None,
+            "decisions": {"alpha": 0.1},
         },
         history=[],
         estimates=[],
         hop_seconds=0.25,
+        gamma_thresholds={"id_00": 0.5, "id_02": 9.0},
     )
 
 
@@ -106,12 +112,14 @@ def test_the_csvs_are_as_the_evaluator_reads_them(tmp_path):
     assert files(tmp_path) == {
         "anomaly_score_slider_id_00.csv": '"a,1.wav",0.25\nb.wav,1.25\n',
         "anomaly_score_slider_id_02.csv": "c.wav,2.25\n",
+        "decision_result_slider_id_00.csv": '"a,1.wav",0\nb.wav,1\n',
+        "decision_result_slider_id_02.csv": "c.wav,0\n",
         "result.csv": "slider,SIMULATED\nid,AUC,pAUC\n00,1.0,0.75\nAverage,1.0,0.75\n",
         "scores.csv": (
-            f"path,machine_id,label,score,{rules},data\n"
-            f'"test/a,1.wav",id_00,0,0.25,{by_rule[0]},SIMULATED\n'
-            f"test/b.wav,id_00,1,1.25,{by_rule[1]},SIMULATED\n"
-            f"test/c.wav,id_02,,2.25,{by_rule[2]},SIMULATED\n"
+            f"path,machine_id,label,score,p_value,decision,{rules},data\n"
+            f'"test/a,1.wav",id_00,0,0.25,0.5,0,{by_rule[0]},SIMULATED\n'
+            f"test/b.wav,id_00,1,1.25,0.1,1,{by_rule[1]},SIMULATED\n"
+            f"test/c.wav,id_02,,2.25,0.11,0,{by_rule[2]},SIMULATED\n"
         ),
     }
 
