@@ -14,7 +14,7 @@ from flowasd.training.bank import make_bank
 from flowasd.training.gaussian import starting_gaussian
 from flowasd.training.parallel import local_mesh
 from flowasd.training.step import initial_state
-from flowasd.training.train import updates
+from flowasd.training.updates import updates
 
 
 def refit(

@@ -8,12 +8,8 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from jax.sharding import Mesh
-from jaxtyping import Array, Key, PyTree
 from tqdm import tqdm
 
 from flowasd.config import RunConfig, TrainConfig
@@ -27,15 +23,14 @@ from flowasd.run.metric_log import MetricLog, Row, read_metrics
 from flowasd.run.splits import Opened, check_shared, record_splits
 from flowasd.run.workdir import open_workdir, record_config
 from flowasd.training import parallel
-from flowasd.training.bank import Bank, BatchSource, Drawable, make_bank
+from flowasd.training.bank import Bank, BatchSource, make_bank
 from flowasd.training.gaussian import Gaussian, starting_gaussian
 from flowasd.training.step import (
     TrainState,
     initial_state,
-    step_keys,
-    train_step,
 )
 from flowasd.training.stream import Stream
+from flowasd.training.updates import updates
 from flowasd.training.validation import sure_gain, validator
 
 # What each item of a checkpoint takes from the state: scoring reads `model` alone.
@@ -61,12 +56,6 @@ def restore_state(checkpoints: Checkpoints, state: TrainState) -> TrainState | N
     return TrainState(**fields)
 
 
-def patch_keys(state: TrainState, steps: int) -> Key[Array, " step"]:
-    """The keys that draw the patches of the steps from the state's on to the last."""
-    key = jax.random.wrap_key_data(jnp.asarray(np.asarray(state.key)))  # on this process alone
-    return jax.vmap(partial(step_keys, key))(jnp.arange(int(state.step), steps))[:, 0]
-
-
 def has_turned(validated: Sequence[float], patience: int, half: int) -> bool:
     """Whether the held-out NLL falls no more, which is asked from half of the updates on.
 
@@ -79,66 +68,6 @@ def has_turned(validated: Sequence[float], patience: int, half: int) -> bool:
     """
     enough = len(validated) > max(patience, half)
     return enough and min(validated[-patience:]) >= min(validated[:-patience])
-
-
-@partial(jax.jit, static_argnames=("graph", "config", "mesh"), donate_argnums=0)
-def dispatch(
-    state: TrainState,
-    drawable: Drawable,
-    by: PyTree,
-    *,
-    graph: nnx.GraphDef[Glow],
-    config: TrainConfig,
-    mesh: Mesh,
-) -> tuple[TrainState, dict[str, Array]]:
-    """Some updates, each on what it draws; the state after them, and the means of their metrics.
-
-    Runs of one config and one number of clips share the compiled function.
-    """
-
-    def step(state: TrainState, one: PyTree) -> tuple[TrainState, dict[str, Array]]:
-        return train_step(state, drawable.draw(one), graph=graph, config=config, mesh=mesh)
-
-    state, rows = jax.lax.scan(step, state, by)
-    reached = state, jax.tree.map(jnp.mean, rows)
-    return jax.lax.with_sharding_constraint(reached, parallel.replicated(mesh))
-
-
-def updates(
-    config: TrainConfig,
-    graph: nnx.GraphDef[Glow],
-    state: TrainState,
-    source: BatchSource,
-    mesh: Mesh,
-) -> Iterator[tuple[TrainState, Row]]:
-    """Trains from a state to the last step, `log_every` steps at a time.
-
-    Args:
-        config: The `train` part of the run's config, `for_clips`.
-        graph: Structure of the flow.
-        state: The state to train from; its memory is used again after the first update.
-        source: Where batches come from.
-        mesh: The devices.
-
-    Yields:
-        The state (valid until the next one is asked for, since its memory is used again) and its
-        metrics.
-
-    Raises:
-        UserError: If the loss is no longer finite.
-    """
-    assert config.steps is not None, "see TrainConfig.for_clips"
-    reached = int(state.step)
-    for drawable, by in source.feed(patch_keys(state, config.steps), config.log_every, mesh):
-        state, means = dispatch(state, drawable, by, graph=graph, config=config, mesh=mesh)
-        reached += config.log_every
-        row: Row = {"step": reached} | {key: float(mean) for key, mean in means.items()}
-        if not all(map(math.isfinite, row.values())):
-            raise UserError(
-                f"training diverged before step {reached}: the loss is not finite; "
-                "lower --config.train.learning_rate"
-            )
-        yield state, row
 
 
 def run_steps(

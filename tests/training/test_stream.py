@@ -1,3 +1,5 @@
+from typing import Any
+
 import jax
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from tests.conftest import smoke_config, train_to_first_checkpoint
 from tests.training.conftest import save_features
 
 BATCH, LENGTH, STEPS = 6, 8, 4  # patches of a step, frames of a patch, steps of a dispatch
-SIZE = {"batch_size": BATCH, "length": LENGTH}
+SIZE: dict[str, Any] = {"batch_size": BATCH, "length": LENGTH}
 MACHINE = np.array([0, 1, 2], np.int32)
 
 

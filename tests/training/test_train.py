@@ -18,7 +18,7 @@ from flowasd.features.frontend import fit_standardisation
 from flowasd.flow.objective import OBJECTIVES
 from flowasd.run.checkpoint import Checkpoints
 from flowasd.run.metric_log import read_metrics
-from flowasd.training import train
+from flowasd.training import train, updates
 from flowasd.training.gaussian import starting_gaussian
 from flowasd.training.parallel import data_mesh
 from flowasd.training.step import initial_state
@@ -190,8 +190,8 @@ def test_divergence_keeps_the_good_checkpoint(tmp_path, monkeypatch):
         spoilt = jax.tree.map(lambda x: jax.numpy.where(state.step < 2, x, np.nan), state.params)
         return state._replace(params=spoilt), means
 
-    dispatch = train.dispatch
-    monkeypatch.setattr(train, "dispatch", spoiling)
+    dispatch = updates.dispatch
+    monkeypatch.setattr(updates, "dispatch", spoiling)
     config = smoke_config({"train.log_every": 1, "train.eval_every": 1})
     with pytest.raises(UserError, match="diverged before step 2"):
         train.train(config, tmp_path)
