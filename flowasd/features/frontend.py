@@ -71,10 +71,10 @@ class FrontendConfig:
 
     def frame_times(self, n_samples: int) -> Float[np.ndarray, " time"]:
         """Returns the time of the centre of every frame of a clip of `n_samples`, in seconds."""
-        window, hop = self.windows
-        n_spectra, size = self.n_spectra(n_samples), max(window, 1)
-        first = np.minimum(hop * np.arange(self.n_frames(n_samples)), max(n_spectra - size, 0))
-        return (first + (min(size, n_spectra) - 1) / 2) / self.spectra_per_second
+        window, hop = self.windows if self.windows[0] else (1, 1)
+        n_spectra = self.n_spectra(n_samples)
+        first = np.minimum(hop * np.arange(self.n_frames(n_samples)), max(n_spectra - window, 0))
+        return (first + (min(window, n_spectra) - 1) / 2) / self.spectra_per_second
 
 
 class Standardisation(NamedTuple):
