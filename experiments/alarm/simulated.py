@@ -16,11 +16,11 @@ class Alarms(NamedTuple):
 
     Attributes:
         first: The clip, from 1, at which a stream's first alarm came; `NEVER` without one.
-        count: The number of a stream's alarms.
+        number: How many alarms a stream had.
     """
 
     first: Int[np.ndarray, " stream"]
-    count: Int[np.ndarray, " stream"]
+    number: Int[np.ndarray, " stream"]
 
 
 def alarms_of(

@@ -26,7 +26,6 @@ from flowasd.config import RunConfig
 from flowasd.data.audio import audio_below
 from flowasd.detector import Detector, Result
 from flowasd.errors import UserError
-from flowasd.evaluation.results import file_row
 from flowasd.scoring.stream_test import Stream, after_alarm, begin, is_alarm, observe
 from flowasd.serving.watch_log import Row, Version, WatchLog, digest_of, open_log, version_of
 
@@ -165,15 +164,25 @@ class _Watch:
     def _write(self, result: Result, version: Version, digest: str) -> None:
         stream = observe(self.streams[result.machine_id], result.score)
         alarm = is_alarm(stream.log_evidence, self.false_alarm_every)
-        path, *values = file_row(result, self.alpha)
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        row = Row(str(path), *values, stream.log_evidence, int(alarm), now, *version, digest)
+        row = Row(
+            path=str(result.path),
+            machine_id=result.machine_id,
+            score=result.score,
+            p_value=result.p_value,
+            decision=int(result.p_value <= self.alpha),
+            evidence=stream.log_evidence,
+            alarm=int(alarm),
+            time=datetime.now(UTC).isoformat(timespec="seconds"),
+            bytes=version.bytes,
+            modified=version.modified,
+            digest=digest,
+        )
         if alarm:
             self._raise_alarm(row)
         self.log.append(row)
         self.streams[result.machine_id] = after_alarm(stream) if alarm else stream
         self.settled[result.path] = version
-        self.scored.add((str(path), digest))
+        self.scored.add((row.path, digest))
 
     def _raise_alarm(self, row: Row) -> None:
         told = ("path", "machine_id", "score", "p_value", "evidence", "time")

@@ -101,8 +101,8 @@ def test_false_alarms_keep_the_bound_over_10000_normal_streams(n):
 @pytest.mark.slow
 def test_ranks_among_few_fixed_clips_break_the_bound():
     """Why the stream's own clips are ranked among, too."""
-    fixed = normal_alarms(20, 200, 1000, 1000, seed=0, reference="fixed").count
-    online = normal_alarms(20, 200, 1000, 1000, seed=0).count
+    fixed = normal_alarms(20, 200, 1000, 1000, seed=0, reference="fixed").number
+    online = normal_alarms(20, 200, 1000, 1000, seed=0).number
     assert fixed.mean() > 200 / 1000 > online.mean()
 
 
@@ -130,7 +130,7 @@ def test_many_streams_side_by_side_are_the_streams_one_by_one():
                 found.append(clip)
                 stream = after_alarm(stream)
         assert found
-        assert (alarms.first[i], alarms.count[i]) == (found[0], len(found))
+        assert (alarms.first[i], alarms.number[i]) == (found[0], len(found))
 
 
 def test_a_change_is_found_and_found_again():
