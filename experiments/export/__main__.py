@@ -27,7 +27,7 @@ from flowasd.files import write_csv
 from flowasd.serving.export import export_run
 
 DATA = flags.DEFINE_string("data", None, "Folder of the machine type, with train/ and test/.")
-CLIPS = flags.DEFINE_integer("clips", 0, "Test clips at most; 0 for all of one length.", 0)
+CLIPS = flags.DEFINE_integer("clips", 128, "Test clips, evenly over their names.", 1)
 ROUNDS = flags.DEFINE_integer("rounds", 5, "Rounds of timing.", 1)
 WORKDIR = flags.DEFINE_string("workdir", "runs/export", "Folder of the runs and the results.")
 CONFIGS = {"slider": slider, "slider_best": slider_best}
@@ -45,7 +45,9 @@ def rows_of(name: str, root: Path, workdir: Path) -> Iterator[tuple[object, ...]
     paths = find_audio([str(root / "slider" / "test")])
     decoded = [(path, read_audio(path, detector.frontend.sample_rate)) for path in paths]
     length = _metadata(workdir)["n_samples"]
-    chosen = [(p, clip) for p, clip in decoded if len(clip) == length][: CLIPS.value or None]
+    fitting = [(path, clip) for path, clip in decoded if len(clip) == length]
+    spread = np.linspace(0, len(fitting) - 1, min(CLIPS.value, len(fitting))).astype(int)
+    chosen = [fitting[i] for i in spread]
     samples = np.stack([clip for _, clip in chosen])
     ids = [detector.known_ids.index(detector.machine_id_of(path)) for path, _ in chosen]
     machine = np.array(ids, np.int32)

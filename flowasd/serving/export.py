@@ -98,7 +98,7 @@ def as_onnx(program: Program) -> bytes:
     from flowasd.serving.to_onnx import convert
 
     names = ("samples", "machine", "alpha")
-    inputs = dict(zip(names, _inputs(program), strict=True))
+    inputs: dict[str, jax.ShapeDtypeStruct] = dict(zip(names, _inputs(program), strict=True))
     defaults = {"alpha": np.asarray(program.metadata["alpha"], np.float32)}
     return convert(program.call, inputs, defaults, {"flowasd": as_json(program.metadata)})
 

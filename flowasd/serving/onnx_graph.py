@@ -90,18 +90,25 @@ class Graph:
         """
         ends = [helper.make_node("Identity", [self.name_of(values[n])], [n]) for n in outputs]
         given = [numpy_helper.from_array(value, name) for name, value in defaults.items()]
-        described = [
-            [helper.make_tensor_value_info(n, check_type(of), shape) for n, (of, shape) in side]
-            for side in (inputs.items(), outputs.items())
-        ]
         made = helper.make_graph(
-            [*self.nodes, *ends], "flowasd", *described, [*self.constants, *given]
+            [*self.nodes, *ends],
+            "flowasd",
+            _described(inputs),
+            _described(outputs),
+            [*self.constants, *given],
         )
         opsets = [helper.make_opsetid("", OPSET)]
         model = helper.make_model(made, opset_imports=opsets, ir_version=IR)
         helper.set_model_props(model, dict(metadata))
         checker.check_model(model, full_check=True)
         return model.SerializeToString()
+
+
+def _described(arrays: Mapping[str, Described]) -> list[Any]:
+    return [
+        helper.make_tensor_value_info(name, check_type(dtype), shape)
+        for name, (dtype, shape) in arrays.items()
+    ]
 
 
 def check_type(dtype: Any) -> int:

@@ -17,6 +17,11 @@ from flowasd.errors import UserError
 from flowasd.serving.onnx_graph import Graph, Value, check_type, sizes
 
 
+def aval(atom: Any) -> Any:
+    """Returns shape and type of an input or output of an equation."""
+    return atom.aval
+
+
 def unsupported(eqn: JaxprEqn) -> UserError:
     """Returns the error of an equation whose primitive has no counterpart."""
     return UserError(f"ONNX: the operation {eqn.primitive.name} of this model cannot be exported")
@@ -41,7 +46,7 @@ def _with_sizes(param: Any) -> Any:
 
 
 def _shape(eqn: JaxprEqn, symbolic: int) -> np.ndarray:
-    return np.array(sizes(eqn.outvars[0].aval.shape, symbolic), np.int64)
+    return np.array(sizes(aval(eqn.outvars[0]).shape, symbolic), np.int64)
 
 
 def _same(operator: str):
@@ -59,7 +64,7 @@ def descending(graph: Graph, eqn: JaxprEqn, x: Value) -> Value:
     while sort.primitive.name != "sort":
         sort = next(e for e in sort.params["jaxpr"].jaxpr.eqns if _sorts(e))
     axis = sort.params["dimension"]
-    size = np.array([eqn.invars[0].aval.shape[axis]], np.int64)
+    size = np.array([aval(eqn.invars[0]).shape[axis]], np.int64)
     return graph.add("TopK", x, size, outputs=2, axis=axis)
 
 
@@ -85,7 +90,7 @@ def _broadcast(graph: Graph, eqn: JaxprEqn, x: Value) -> Value:
     """Adds axes of size 1; those that are not symbolic get their size."""
     (operand, *_), whole = eqn.invars, _shape(eqn, 1)
     kept = np.ones(len(whole), np.int64)
-    kept[[int(i) for i in eqn.params["broadcast_dimensions"]]] = sizes(operand.aval.shape, -1)
+    kept[[int(i) for i in eqn.params["broadcast_dimensions"]]] = sizes(aval(operand).shape, -1)
     x = graph.add("Reshape", x, kept)
     return graph.add("Expand", x, whole) if (whole > abs(kept)).any() else x
 
@@ -103,7 +108,7 @@ def _cut(graph: Graph, x: Value, axis: int, start: int, stop: int, step: int = 1
 
 
 def _slice(graph: Graph, eqn: JaxprEqn, x: Value) -> Value:
-    shape = eqn.invars[0].aval.shape
+    shape = aval(eqn.invars[0]).shape
     starts, stops = eqn.params["start_indices"], eqn.params["limit_indices"]
     steps = eqn.params["strides"] or [1] * len(shape)
     for axis, (size, *cut) in enumerate(zip(shape, starts, stops, steps, strict=True)):
@@ -145,7 +150,7 @@ def _reduce(operator: str):
 
 
 def _dot(graph: Graph, eqn: JaxprEqn, left: Value, right: Value) -> Value:
-    (contract, batch), (n, m) = eqn.params["dimension_numbers"], (v.aval.ndim for v in eqn.invars)
+    (contract, batch), (n, m) = eqn.params["dimension_numbers"], (aval(v).ndim for v in eqn.invars)
     pairs = [
         tuple(map(int, pair)) for both in (batch, contract) for pair in zip(*both, strict=True)
     ]
@@ -162,7 +167,7 @@ def _dot(graph: Graph, eqn: JaxprEqn, left: Value, right: Value) -> Value:
 
 def _gather(graph: Graph, eqn: JaxprEqn, x: Value, *where: Value) -> Value:
     """Picks elements of every clip by places that do not depend on the input."""
-    shape, out = sizes(eqn.invars[0].aval.shape, 0), sizes(eqn.outvars[0].aval.shape, 0)
+    shape, out = sizes(aval(eqn.invars[0]).shape, 0), sizes(aval(eqn.outvars[0]).shape, 0)
     if any(isinstance(place, str) for place in where) or shape.count(0) != 1 or out.count(0) != 1:
         raise UserError("ONNX: places that depend on the recording cannot be exported")
     places = np.arange(np.prod(np.maximum(shape, 1))).reshape(np.maximum(shape, 1))
@@ -191,7 +196,7 @@ def _fft(graph: Graph, eqn: JaxprEqn, x: Value) -> Value:
     """The spectrum of real samples; real and imaginary parts are a further axis."""
     if eqn.params["fft_type"] != jax.lax.FftType.RFFT or len(eqn.params["fft_lengths"]) > 1:
         raise UserError("ONNX: only spectra of real signals can be exported")
-    axis = np.array(eqn.invars[0].aval.ndim - 1)
+    axis = np.array(aval(eqn.invars[0]).ndim - 1)
     column = graph.add("Unsqueeze", x, np.array([-1]))
     size = np.array(eqn.params["fft_lengths"][0])
     return graph.add("DFT", column, size, axis, onesided=1)

@@ -13,7 +13,7 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
 
 from flowasd.serving.onnx_graph import Described, Graph, Value
-from flowasd.serving.onnx_primitives import PRIMITIVES, descending, evaluated, unsupported
+from flowasd.serving.onnx_primitives import PRIMITIVES, aval, descending, evaluated, unsupported
 
 
 def convert(
@@ -56,7 +56,7 @@ def _run(graph: Graph, function: ClosedJaxpr | Jaxpr, inputs: Sequence[Value]) -
 
     def read(atom: Any) -> Value:
         if isinstance(atom, Literal):
-            return np.asarray(atom.val, atom.aval.dtype)
+            return np.asarray(atom.val, aval(atom).dtype)
         return values[atom]
 
     for eqn in jaxpr.eqns:
@@ -83,7 +83,7 @@ def _equation(graph: Graph, eqn: JaxprEqn, inputs: list[Value]) -> list[Value]:
 
 
 def _is_static(eqn: JaxprEqn) -> bool:
-    shapes = [atom.aval.shape for atom in (*eqn.invars, *eqn.outvars)]
+    shapes = [aval(atom).shape for atom in (*eqn.invars, *eqn.outvars)]
     return all(isinstance(n, int | np.integer) for shape in shapes for n in shape)
 
 

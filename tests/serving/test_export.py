@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from typing import Any
 
 import jax
 import jax.export
@@ -62,9 +63,8 @@ def by_jax(folder, samples, machine, alpha=ALPHA):
     with zipfile.ZipFile(folder / "detector.jax") as archive:
         program = jax.export.deserialize(bytearray(archive.read("program.bin")))
     assert program.platforms == ("cpu", "cuda", "tpu")
-    return {
-        name: np.asarray(value) for name, value in program.call(samples, machine, alpha).items()
-    }
+    outputs: Any = program.call(samples, machine, alpha)
+    return {name: np.asarray(value) for name, value in outputs.items()}
 
 
 def assert_agree(outputs, results, alpha):
@@ -93,8 +93,10 @@ def test_one_clip_is_a_batch_too(session, folder, detector, test_clips):
 def test_the_rate_of_false_alarms_can_be_moved(session, folder, detector, test_clips):
     samples, machine = batch_of(test_clips[:4], detector)
     for alpha, decision in ((0.0, 0), (1.0, 1)):
-        moved = np.asarray(alpha, np.float32)
-        assert (by_onnx(session, samples, machine, alpha=moved)["decision"] == decision).all()
+        moved = np.float32(alpha)
+        assert (
+            by_onnx(session, samples, machine, alpha=np.asarray(moved))["decision"] == decision
+        ).all()
         assert (by_jax(folder, samples, machine, moved)["decision"] == decision).all()
 
 

@@ -1,5 +1,7 @@
 """The converter, of front-ends and flows of every shape, against JAX."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,14 +18,14 @@ from flowasd.serving.to_onnx import convert
 from tests.conftest import randomise
 
 pytestmark = pytest.mark.slow
-STEPS = {"steps": 2, "width": 8}
+LEVEL = partial(LevelConfig, steps=2, width=8)
 FLOWS = {
-    "channels": (LevelConfig(kernel=(5, 1), **STEPS),),
-    "scanned": (LevelConfig(kernel=(1, 1), remat=True, **STEPS),),
-    "sees the ID": (LevelConfig(kernel=(1, 1), conditional=True, **STEPS),),
+    "channels": (LEVEL(kernel=(5, 1)),),
+    "scanned": (LEVEL(kernel=(1, 1), remat=True),),
+    "sees the ID": (LEVEL(kernel=(1, 1), conditional=True),),
     "image": (
-        LevelConfig(squeeze=(2, 2), kernel=(3, 3), **STEPS),
-        LevelConfig(squeeze=(2, 2), kernel=(3, 3), conditional=True, **STEPS),
+        LEVEL(squeeze=(2, 2), kernel=(3, 3)),
+        LEVEL(squeeze=(2, 2), kernel=(3, 3), conditional=True),
     ),
 }
 FRONTENDS = {
@@ -44,7 +46,9 @@ def assert_same(function, x, tolerance):
     inputs = {"x": jax.ShapeDtypeStruct((batch, *x.shape[1:]), x.dtype)}
     model = convert(lambda x: {"y": function(x)}, inputs, {}, {})
     (y,) = onnxruntime.InferenceSession(model).run(None, {"x": x})
-    np.testing.assert_allclose(y, np.asarray(jax.jit(function)(x)), rtol=tolerance, atol=tolerance)
+    np.testing.assert_allclose(
+        np.asarray(y), np.asarray(jax.jit(function)(x)), rtol=tolerance, atol=tolerance
+    )
 
 
 @pytest.mark.parametrize("levels", FLOWS.values(), ids=FLOWS)
