@@ -169,7 +169,8 @@ def arguments() -> Arguments:
         values["workdir"] = values["workdir"] or Path("runs", name)
     if not values["workdir"]:
         raise UserError("name a --config, such as --config=configs/slider.py, or a --workdir")
-    return Arguments(**values | {"workdir": Path(values["workdir"])})
+    values["workdir"] = Path(values["workdir"])
+    return Arguments(**values)
 
 
 def help_page(argv: Sequence[str], modes: Mapping[str, Mode]) -> str:

@@ -39,7 +39,7 @@ def test_without_training_the_density_is_a_gaussian():
     x = rows(300)
     detector = FlowDetector(steps=0, random_state=0).fit(x)
     mean, std = detector.statistics_
-    gaussian = detector.gaussian_
+    gaussian: Any = detector.gaussian_
     centre, covariance = mean + std * gaussian.mean[0], gaussian.covariance * np.outer(std, std)
     expected = multivariate_normal.logpdf(x, centre, covariance)
     np.testing.assert_allclose(detector.score_samples(x), expected, rtol=1e-8)

@@ -147,7 +147,7 @@ def test_a_second_run_does_what_is_missing(run, scored, clips, scratch, tmp_path
 def test_a_folder_with_other_scores_is_refused(scored):
     output, _, _ = scored
     with pytest.raises(UserError, match="another --output"):
-        score_blocks(output, {"0123": ["a.wav"]}, (Path("run"), None, None), 2)
+        score_blocks(output, {"0123": ["a.wav"]}, (Path("run"), None, None, 0.1), 2)
 
 
 def test_names_of_blocks_hold_still():
