@@ -1,6 +1,7 @@
 """Detectors of feature vectors, by the conventions of scikit-learn and of PyOD."""
 
 import pickle
+from typing import Any
 
 import numpy as np
 import pytest
