@@ -19,10 +19,6 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-<<<<<<< HEAD
-=======
-import flowasd
->>>>>>> hx
 from flowasd.detector import Detector
 from flowasd.errors import UserError
 from flowasd.features.frontend import bands
@@ -199,11 +195,7 @@ def _metadata(detector: Detector, n_samples: int, alpha: float | None) -> dict[s
     frontend, score = detector.frontend, detector.config.score
     bytes_ = [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(nnx.state(detector.flow))]
     return {
-<<<<<<< HEAD
         "flowasd": version("flowasd"),
-=======
-        "flowasd": flowasd.__version__,
->>>>>>> hx
         "machine_ids": detector.known_ids,
         "sample_rate": frontend.sample_rate,
         "n_samples": n_samples,
