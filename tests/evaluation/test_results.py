@@ -91,7 +91,7 @@ def make_evaluation(*, labelled: bool = True, data: str = "SIMULATED") -> Evalua
         },
         history=[],
         estimates=[],
-        hop_seconds=0.25,
+        gamma_thresholds={"id_00": 0.5, "id_02": 0.5},
     )
 
 
