@@ -57,7 +57,6 @@ def auc_interval(auc: float, normal: int, anomalous: int) -> tuple[float, float]
         normal: Number of normal clips.
         anomalous: Number of anomalous clips.
     """
-
     from scipy.optimize import brentq  # its import takes time, which scoring need not
 
     def below(observed: float) -> float:
