@@ -8,7 +8,7 @@ from flowasd.evaluation.evaluate import Evaluation
 from flowasd.evaluation.examples import ScoredClip, ranking
 from flowasd.report.plots import CLASSES
 from flowasd.report.score_plots import wilson
-from flowasd.report.words import by_machine, count, interval
+from flowasd.report.words import BLANK, by_machine, count, interval
 
 # What is said of a clip, by its label and whether it is an alarm.
 OUTCOMES = {
@@ -43,7 +43,7 @@ def clip_rows(evaluation: Evaluation) -> list[ClipRow]:
     rows = []
     for i in order:
         clip = evaluation.clips[i]
-        score = f"{clip.scores[evaluation.rule]:.6g}"
+        score = f"{clip.scores[evaluation.rule]:#.6g}"
         said = outcome(clip, evaluation.alpha)
         label = CLASSES[clip.label]
         rows.append(
@@ -52,21 +52,25 @@ def clip_rows(evaluation: Evaluation) -> list[ClipRow]:
     return rows
 
 
-def alarm_rows(evaluation: Evaluation) -> list[list[str]]:
-    """Returns a row for every machine: its threshold, and the alarms among its clips."""
+def alarm_table(evaluation: Evaluation) -> tuple[list[str], list[list[str]]]:
+    """Returns the heading and a row for every machine: its threshold, and alarms among its clips.
+
+    A label that no clip has gets no column.
+    """
+    labels = [label for label in CLASSES if any(c.label == label for c in evaluation.clips)]
+    names = ["Machine ID", "threshold", *(CLASSES[label] for label in labels), "ranked among"]
     rows = []
     for machine_id, own in by_machine(evaluation.clips).items():
-        known = evaluation.summary["decisions"]["machines"].get(machine_id, {})
-        normal = known.get("normal_clips")
+        known = evaluation.summary["decisions"]["machines"].get(machine_id)
         rows.append(
             [
                 machine_id,
                 threshold_text(evaluation.thresholds.get(machine_id, math.inf)),
-                *(alarms_among(own, label, evaluation.alpha) for label in (0, 1, None)),
-                "" if normal is None else f"{normal} {known['kind']}",
+                *(alarms_among(own, label, evaluation.alpha) for label in labels),
+                f"{known['normal_clips']} {known['kind']}" if known else BLANK,
             ]
         )
-    return rows
+    return names, rows
 
 
 def threshold_text(threshold: float) -> str:
@@ -78,7 +82,7 @@ def alarms_among(clips: Sequence[ScoredClip], label: int | None, alpha: float) -
     """Returns how many clips of a label are alarms, in percent too; blank without such clips."""
     own = [clip for clip in clips if clip.label == label]
     if not own:
-        return ""
+        return BLANK
     alarms = sum(clip.p_value <= alpha for clip in own)
     return f"{alarms} of {len(own)} ({interval(wilson(alarms, len(own)))} %)"
 
@@ -91,4 +95,4 @@ def alarm_words(clips: Sequence[ScoredClip], alpha: float) -> str:
         if own:
             alarms = sum(clip.p_value <= alpha for clip in own)
             parts.append(f"{alarms} of {count(len(own), f'{name} clip')}")
-    return ", ".join(parts)
+    return " and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))

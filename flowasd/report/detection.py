@@ -73,7 +73,6 @@ def detection(evaluation: Evaluation) -> dict[str, Any]:
         ],
         "meanings": {name: meaning(name) for name in rules},
         "undefined": ", ".join(f"“{name}”" for name in rules if name in undefined),
-        "intervals": [] if rule in undefined else [interval(own) for own in bounds.values()],
         "left_out": ", ".join(sorted(left_out)),
     }
 

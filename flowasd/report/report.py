@@ -17,7 +17,7 @@ from flowasd.evaluation.evaluate import Evaluation
 from flowasd.evaluation.examples import Example, ScoredClip
 from flowasd.files import write_text
 from flowasd.report import detection, plots, score_plots
-from flowasd.report.clips_table import OUTCOMES, alarm_rows, alarm_words, clip_rows, threshold_text
+from flowasd.report.clips_table import OUTCOMES, alarm_table, alarm_words, clip_rows, threshold_text
 from flowasd.report.detection import intervals, undefined_rules
 from flowasd.report.examples import shown
 from flowasd.report.spectra_plot import spectra
@@ -56,6 +56,7 @@ def _content(evaluation: Evaluation) -> dict[str, Any]:
         if key not in ("metrics", "decisions")  # they have tables of their own
     }
     machines = by_machine(clips)
+    alarm_names, alarm_rows = alarm_table(evaluation)
     return {
         "title": (
             f"{summary['machine_type']}: {count(len(clips), 'clip')} of "
@@ -65,7 +66,8 @@ def _content(evaluation: Evaluation) -> dict[str, Any]:
         "rule": rule,
         "alpha": f"{100 * evaluation.alpha:.3g}",
         "alarms": alarm_words(clips, evaluation.alpha),
-        "alarm_rows": alarm_rows(evaluation),
+        "alarm_names": alarm_names,
+        "alarm_rows": alarm_rows,
         "detection": detection.detection(evaluation) if columns else None,
         "quantiles": None if columns else detection.quantiles(evaluation),
         "training": _training(evaluation.history),

@@ -49,8 +49,15 @@ def histogram(
     axes.set(xlabel="score", ylabel="% of clips")
     if np.isfinite(threshold):
         axes.axvline(threshold, color=INK, linewidth=1.2, linestyle="--")
-        place = {"rotation": 90, "ha": "right", "va": "top", "fontsize": 8}
-        axes.text(threshold, 0.98, "alarm →", transform=axes.get_xaxis_transform(), **place)
+        axes.annotate(
+            "alarm →",
+            (threshold, 1),
+            (3, 0),
+            xycoords=axes.get_xaxis_transform(),
+            textcoords="offset points",
+            va="top",
+            fontsize=8,
+        )
     legend_above(axes)
     return svg_of(figure, alt)
 
@@ -102,7 +109,8 @@ def roc(curves: Sequence[Curve]) -> str:
         _cross(axes, curve, line.get_color())
     axes.set(xlabel="false-positive rate", ylabel="true-positive rate", aspect="equal")
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
-    axes.legend(lines, [curve.name for curve in curves], loc="lower right", handlelength=3)
+    legend = axes.legend(lines, [c.name for c in curves], loc="lower right", handlelength=3)
+    legend.set_in_layout(False)  # a long name would leave no room for the curves
     return svg_of(figure, "ROC curves")
 
 

@@ -21,7 +21,7 @@ def detector(run):
 
 
 def test_the_map_adds_up_to_the_score_that_scoring_gives(detector, test_clips):
-    (result,) = detector.score(test_clips[:1])
+    (result,) = detector.results(test_clips[:1])
     explanation = detector.explain(test_clips[0])
     assert explanation.score == pytest.approx(result.score, rel=1e-5)
     assert explanation.map.sum() == pytest.approx(explanation.explained - explanation.normal)
@@ -48,7 +48,7 @@ def test_every_rule_is_explained(run, test_clips, rule):
     (heard,) = hear_all(test_clips[:1], detector.frontend)
     explanation = detector.explain(heard, "id_00")
     assert explanation.rule == rule
-    scores = next(iter(detector.score(test_clips[:1], "id_00"))).scores
+    scores = next(iter(detector.results(test_clips[:1], "id_00"))).scores
     assert explanation.score == pytest.approx(scores[rule], rel=1e-4, abs=1e-6)
     assert explanation.explained == pytest.approx(
         scores["relative" if rule == "relative" else "mean"], rel=1e-4, abs=1e-6
