@@ -57,7 +57,9 @@ def test_without_anomalies_the_three_highest(label):
 
 
 def test_ties_are_ordered_by_the_distance_from_the_threshold_then_by_name():
-    clips = [clip(n, 1, s, 0.05, m) for n, s, m in [("z", 5, "a"), ("y", 5, "a"), ("x", 31, "b")]]
+    clips = [
+        clip(n, 1, s, 0.05, m) for n, s, m in [("z", 5.0, "a"), ("y", 5.0, "a"), ("x", 31.0, "b")]
+    ]
     order = ranking(clips, "mean", {"a": 3.0, "b": 30.0})
     assert [clips[i].name for i in order] == ["y", "z", "x"]
     assert ranking(clips, "mean", {"a": math.inf, "b": math.inf}) == [2, 1, 0]

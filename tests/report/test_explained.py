@@ -29,7 +29,7 @@ def test_the_map_adds_up_to_the_score_that_scoring_gives(detector, test_clips):
     assert (len(explanation.times), len(explanation.bands)) == tuple(
         1 + n for n in explanation.map.shape
     )
-    assert np.isclose(explanation.nll.mean(), explanation.explained)
+    assert np.isclose(explanation.curve.mean(), explanation.explained)
     assert {clip.machine_id for clip in explanation.nearest} == {explanation.machine_id}
 
 
@@ -53,6 +53,7 @@ def test_every_rule_is_explained(run, test_clips, rule):
     assert explanation.explained == pytest.approx(
         scores["relative" if rule == "relative" else "mean"], rel=1e-4, abs=1e-6
     )
+    assert explanation.curve.mean() == pytest.approx(explanation.explained, rel=1e-3, abs=1e-5)
 
 
 def test_a_planted_tone_is_pointed_at(detector, test_clips, tmp_path):
