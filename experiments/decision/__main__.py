@@ -46,7 +46,7 @@ def decided(top: Path) -> Iterator[Decided]:
                     workdir = top / name / f"held_out{held_out}_fold{fold}_seed{seed}"
                     train(parse(config), workdir)
                     calibrate_run(workdir)
-                    for clip in evaluate(workdir).clips:
+                    for clip in evaluate(workdir, illustrated=False).clips:
                         yield Decided(
                             name, held_out, fold, seed, clip.machine_id, clip.label, clip.p_value
                         )

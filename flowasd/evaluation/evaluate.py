@@ -3,7 +3,7 @@
 import platform
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,46 +13,23 @@ import numpy as np
 from jaxtyping import Float
 
 from flowasd.config import RunConfig
+from flowasd.data.clips import Clip
 from flowasd.data.source import Source, open_test
 from flowasd.detector import Detector
 from flowasd.evaluation import metrics
 from flowasd.evaluation.alarms import Decided, decisions, describe_decisions
 from flowasd.evaluation.assess import Estimate, proxy_auc, read_estimates
-from flowasd.features.cache import Features, source_features
+from flowasd.evaluation.examples import Example, ScoredClip, choose
+from flowasd.evaluation.samples import Spectra, sample_spectra
+from flowasd.explaining import explain_heard
+from flowasd.features.cache import Features, hear_all, source_features
 from flowasd.run.metric_log import Row, read_metrics
 from flowasd.run.splits import CALIBRATING, KEPT, open_recorded, refuse_seen
-from flowasd.scoring.decision import gamma_threshold
+from flowasd.scoring.decision import alarm_threshold, gamma_threshold
 from flowasd.scoring.rules import RULES
 
 ASSESSMENT = Path("results", "assess.csv")
-EXAMPLES = 3  # clips with the highest scores, shown in the report
 PACKAGES = ("flowasd", "jax", "flax", "optax", "orbax-checkpoint", "numpy", "scikit-learn")
-
-
-@dataclass(frozen=True)
-class ScoredClip:
-    """A clip with its score by every rule; label 0 is normal, 1 anomalous, `None` unknown.
-
-    `p_value` is that of the score by the configured rule.
-    """
-
-    name: str
-    machine_id: str
-    label: int | None
-    scores: dict[str, float]
-    p_value: float
-
-
-@dataclass(frozen=True)
-class Example:
-    """A clip to be shown as a picture: `bands` in dB, `frame_nll` in nats per dimension."""
-
-    name: str
-    machine_id: str
-    label: int | None
-    score: float
-    bands: Float[np.ndarray, "time band"]
-    frame_nll: Float[np.ndarray, " time"]
 
 
 @dataclass(frozen=True)
@@ -63,13 +40,16 @@ class Evaluation:
         workdir: Folder of the run.
         clips: Every clip with its score by every rule.
         paths: Path of every clip below the machine type's folder.
-        examples: The clips with the highest scores.
+        examples: Clips that show what the detector does.
         columns: AUC and pAUC by every rule, a row for each ID; empty without labels.
         summary: Every number, and how it came to be.
         history: Logged steps of the training.
         estimates: Of the run's assessment; empty if there was none.
-        hop_seconds: Time between two frames.
         gamma_thresholds: The threshold of DCASE's baselines, of every ID that has test clips.
+        thresholds: The score above which a clip is an alarm, of every such ID; infinite where the
+            normal clips are too few for any alarm.
+        spectra: What the flow samples of every such ID beside its test clips.
+        config: The settings of the run.
     """
 
     workdir: Path
@@ -80,8 +60,10 @@ class Evaluation:
     summary: dict[str, Any]
     history: list[Row]
     estimates: list[Estimate]
-    hop_seconds: float
     gamma_thresholds: dict[str, float]
+    thresholds: dict[str, float] = field(default_factory=dict)
+    spectra: dict[str, Spectra] = field(default_factory=dict)
+    config: RunConfig | None = None
 
     @property
     def rule(self) -> str:
@@ -105,6 +87,8 @@ def evaluate(
     config: RunConfig | None = None,
     folder: Path | None = None,
     alpha: float | None = None,
+    *,
+    illustrated: bool = True,
 ) -> Evaluation:
     """Scores test clips with the best checkpoint of a run.
 
@@ -114,6 +98,7 @@ def evaluate(
             run's own test clips; without it, everything is as the run was trained.
         folder: Folder of the results, in which an assessment may be; by default the workdir.
         alpha: Rate of false alarms that decisions allow; by default that of the config.
+        illustrated: Whether examples and samples are made, which only a report needs.
 
     Raises:
         UserError: If there is no checkpoint; if the config is of another model; if the data cannot
@@ -131,34 +116,58 @@ def evaluate(
         for clip, own in zip(test, judged, strict=True)
     ]
     times = {"features_s": ready - start, "score_s": time.perf_counter() - ready}
-    highest = np.argsort([-clip.scores[rule] for clip in clips])[:EXAMPLES]
     columns, history = _metric_columns(clips), read_metrics(workdir)
     estimates = read_estimates((folder or workdir) / ASSESSMENT)
     estimates = estimates or read_estimates(workdir / ASSESSMENT)
     summary = _summary(detector, source, clips, columns, times, history)
+    alpha = alpha or detector.config.score.alpha
     summary["decisions"] = decisions(
-        detector,
-        [Decided(clip.machine_id, clip.label, clip.p_value) for clip in clips],
-        alpha or detector.config.score.alpha,
+        detector, [Decided(clip.machine_id, clip.label, clip.p_value) for clip in clips], alpha
     )
+    normal_scores = {
+        machine_id: detector.normal_scores(machine_id)
+        for machine_id in sorted({clip.machine_id for clip in clips})
+    }
+    thresholds = {m: alarm_threshold(normal, alpha) for m, normal in normal_scores.items()}
+    chosen = choose(clips, rule, thresholds, alpha) if illustrated else {}
     return Evaluation(
         workdir=workdir,
         clips=clips,
         paths=[f"{clip.path.parent.name}/{clip.name}" for clip in test],
-        examples=[
-            Example(c.name, c.machine_id, c.label, c.scores[rule], bands[i], judged[i].nll)
-            for i, c in ((i, clips[i]) for i in highest)
-        ],
+        examples=[_example(detector, why, test[i], clips[i]) for i, why in chosen.items()],
         columns=columns,
         summary=summary | ({"proxy_auc": proxy_auc(estimates)} if estimates else {}),
         history=history,
         estimates=estimates,
-        hop_seconds=detector.config.frontend.seconds_per_frame,
-        gamma_thresholds={
-            machine_id: gamma_threshold(detector.normal_scores(machine_id))
-            for machine_id in {clip.machine_id for clip in clips}
-        },
+        gamma_thresholds={m: gamma_threshold(normal) for m, normal in normal_scores.items()},
+        thresholds=thresholds,
+        spectra=_spectra(detector, clips, bands) if illustrated else {},
+        config=detector.config,
     )
+
+
+def _example(detector: Detector, why: str, clip: Clip, scored: ScoredClip) -> Example:
+    (heard,) = hear_all([clip.path], detector.frontend)
+    explained = detector.reference is not None
+    return Example(
+        why=why,
+        clip=scored,
+        samples=heard.samples,
+        rate=detector.frontend.sample_rate,
+        explanation=explain_heard(detector, heard, scored.machine_id) if explained else None,
+    )
+
+
+def _spectra(
+    detector: Detector, clips: Sequence[ScoredClip], bands: Sequence[Float[np.ndarray, "_ band"]]
+) -> dict[str, Spectra]:
+    """Of normal clips where labels are known, else of all."""
+    spectra = {}
+    for machine_id in sorted({clip.machine_id for clip in clips}):
+        own = [i for i, clip in enumerate(clips) if clip.machine_id == machine_id]
+        some = [i for i in own if clips[i].label == 0] or own
+        spectra[machine_id] = sample_spectra(detector, machine_id, [bands[i] for i in some])
+    return spectra
 
 
 def _open_test(workdir: Path, detector: Detector) -> tuple[Source, Features]:

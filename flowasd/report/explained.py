@@ -119,6 +119,7 @@ def record(path: Path, explanation: Explanation, kind: str) -> dict[str, Any]:
         "regions": [region._asdict() for region in explanation.regions],
         "nearest": [clip._asdict() for clip in explanation.nearest],
         "frame_times": explanation.frame_times.tolist(),
+        "frame_explained": np.asarray(explanation.curve, float).tolist(),
         "frame_nll": np.asarray(explanation.nll, float).tolist(),
         "frequencies_are_in_hz": explanation.hertz,
         "units": UNITS,

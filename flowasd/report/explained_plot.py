@@ -10,10 +10,13 @@ from matplotlib.axes import Axes
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import FuncFormatter
 
-from flowasd.report.plots import COLOURS, STYLE, WIDTH, svg_of
+from flowasd.report.plots import COLOURS, INK, STYLE, WIDTH, svg_of
+from flowasd.report.spectra_plot import frequency_axis
 from flowasd.scoring.explanation import Explanation
+
+# The rules whose score lies on the scale of the curve.
+IN_NATS = ("mean", "max", "p75", "top10", "relative")
 
 PNG: dict[Any, Any] = STYLE | {  # a PNG has no page whose colours it could take
     "text.color": "black",
@@ -45,16 +48,18 @@ def _printable(name: str) -> str:
 
 
 def _draw(e: Explanation) -> Figure:
-    figure = Figure(figsize=(WIDTH, 5.4))
-    axes = figure.subplot_mosaic(
-        [["mel", "mel_bar"], ["nll", "."], ["map", "map_bar"]],
-        width_ratios=[30, 1],
-        height_ratios=[3, 1.3, 3],
-    )
+    rows: list[Any]
+    rows, heights = [["mel", "mel_bar"], ["map", "map_bar"]], [3.0, 3.0]
+    if len(e.curve) > 1:  # a clip that is one pooled frame has no curve
+        rows.insert(1, ["curve", "."])
+        heights.insert(1, 1.6)
+    figure = Figure(figsize=(WIDTH, 0.8 * sum(heights)))
+    axes = figure.subplot_mosaic(rows, width_ratios=[30, 1], height_ratios=heights)
     image = axes["mel"].pcolormesh(e.times, e.bands, e.spectra.T, cmap="magma", rasterized=True)
     figure.colorbar(image, cax=axes["mel_bar"], label="dB")
-    axes["nll"].plot(e.frame_times, e.nll, color=COLOURS[0], linewidth=1, marker=".")
-    axes["nll"].set(ylabel="NLL", xlim=(e.times[0], e.times[-1]))
+    axes["mel"].tick_params(labelbottom=False)
+    if "curve" in axes:
+        _draw_curve(axes["curve"], e)
     largest = max(float(np.abs(e.map).max()), 1e-12)
     cells = e.map.T / largest  # the scale is relative: a cell by itself means little
     norm = TwoSlopeNorm(0, -1, 1)
@@ -63,7 +68,7 @@ def _draw(e: Explanation) -> Figure:
     )
     figure.colorbar(image, cax=axes["map_bar"], label="lowers | raises", ticks=[])
     for name in ("mel", "map"):
-        _frequency_axis(axes[name], e)
+        axes[name].set(ylabel=frequency_axis(axes[name], "y", e.hertz))
         for region in e.regions:
             corner, size = (
                 (region.start, region.low),
@@ -71,13 +76,17 @@ def _draw(e: Explanation) -> Figure:
             )
             colour = "white" if name == "mel" else "black"
             axes[name].add_patch(Rectangle(corner, *size, fill=False, edgecolor=colour))
-    for name in ("mel", "nll"):
-        axes[name].tick_params(labelbottom=False)
     axes["map"].set(xlabel="time, s")
     return figure
 
 
-def _frequency_axis(axes: Axes, e: Explanation) -> None:
-    if e.hertz:
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda hz, _: f"{hz / 1000:g}"))
-    axes.set(ylabel="frequency, kHz" if e.hertz else "band")
+def _draw_curve(axes: Axes, e: Explanation) -> None:
+    """Draws what is explained, frame by frame; where the score has its unit, it is a line."""
+    axes.plot(e.frame_times, e.curve, color=COLOURS[0], linewidth=1, marker=".", markersize=3)
+    axes.axhline(e.normal, color=INK, linewidth=0.7, linestyle="--")
+    if e.rule in IN_NATS:
+        axes.axhline(e.score, color=COLOURS[1], linewidth=1)
+    axes.tick_params(labelbottom=False)
+    axes.set(xlim=(e.times[0], e.times[-1]), ylabel="NLL")
+    if e.rule == "relative":
+        axes.set(ylabel="NLL less\nmean of IDs")

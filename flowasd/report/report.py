@@ -1,7 +1,9 @@
-"""The report of a run: one HTML file, pictures included, nothing from the network."""
+"""The report of a run: one HTML file, pictures and sounds included, nothing from the network."""
 
+import base64
+import hashlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,21 +12,17 @@ from jaxtyping import Float
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from flowasd.evaluation import metrics
-from flowasd.evaluation.assess import BLEND, Estimate
-from flowasd.evaluation.evaluate import Evaluation, Example, ScoredClip
+from flowasd.config import RunConfig
+from flowasd.evaluation.evaluate import Evaluation
+from flowasd.evaluation.examples import Example, ScoredClip
 from flowasd.files import write_text
-from flowasd.report import plots
-
-QUANTILES = {
-    "min": 0,
-    "5 %": 0.05,
-    "25 %": 0.25,
-    "median": 0.5,
-    "75 %": 0.75,
-    "95 %": 0.95,
-    "max": 1,
-}
+from flowasd.report import detection, plots, score_plots
+from flowasd.report.clips_table import OUTCOMES, alarm_table, alarm_words, clip_rows, threshold_text
+from flowasd.report.detection import intervals, undefined_rules
+from flowasd.report.examples import shown
+from flowasd.report.spectra_plot import spectra
+from flowasd.report.words import by_machine, count, flatten, interval, percent, text
+from flowasd.settings import walk
 
 
 def write_report(path: Path, evaluation: Evaluation) -> None:
@@ -32,90 +30,73 @@ def write_report(path: Path, evaluation: Evaluation) -> None:
 
     Args:
         path: The HTML file.
-        evaluation: What it is about; each of its examples adds 160 kB.
+        evaluation: What it is about; each of its examples adds up to 600 kB.
 
     Raises:
-        ValueError: If a score, a band or a frame NLL is not finite.
+        ValueError: If a score or an explanation is not finite.
     """
     _check_finite(evaluation.clips, evaluation.examples)
     environment = Environment(
         loader=PackageLoader("flowasd.report"), autoescape=True, undefined=StrictUndefined
     )
+    assert environment.loader is not None
+    script, _, _ = environment.loader.get_source(environment, "clips.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = environment.get_template("report.html").render(_content(evaluation))
-    write_text(path, text)
+    content = _content(evaluation) | {"script": Markup(script), "script_digest": digest}
+    write_text(path, environment.get_template("report.html").render(content))
 
 
 def _content(evaluation: Evaluation) -> dict[str, Any]:
     """What the template shows; a part that there is nothing to say of is empty."""
     clips, columns, rule = evaluation.clips, evaluation.columns, evaluation.rule
-    summary = {key: value for key, value in evaluation.summary.items() if key != "metrics"}
+    summary = {
+        key: value
+        for key, value in evaluation.summary.items()
+        if key not in ("metrics", "decisions")  # they have tables of their own
+    }
+    machines = by_machine(clips)
+    alarm_names, alarm_rows = alarm_table(evaluation)
     return {
-        "title": f"{summary['machine_type']}: {evaluation.workdir.absolute().name}",
+        "title": (
+            f"{summary['machine_type']}: {count(len(clips), 'clip')} of "
+            f"{count(len(machines), 'machine ID')}, run “{evaluation.workdir.absolute().name}”"
+        ),
         "simulated": evaluation.kind == "SIMULATED",
         "rule": rule,
-        "detection": _detection(clips, columns, rule) if columns else None,
-        "quantiles": None if columns else _quantiles(clips, rule),
+        "alpha": f"{100 * evaluation.alpha:.3g}",
+        "alarms": alarm_words(clips, evaluation.alpha),
+        "alarm_names": alarm_names,
+        "alarm_rows": alarm_rows,
+        "detection": detection.detection(evaluation) if columns else None,
+        "quantiles": None if columns else detection.quantiles(evaluation),
         "training": _training(evaluation.history),
-        "outlook": _outlook(evaluation.estimates, summary.get("proxy_auc", {}), rule),
-        "histograms": _histograms(clips, rule),
-        "roc": _roc(clips, columns, rule),
-        "examples": _examples(evaluation.examples, evaluation.hop_seconds),
-        "facts": list(_flatten(summary)),
+        "outlook": _outlook(evaluation),
+        "spectra": {
+            machine_id: Markup(spectra(own, f"sampled and real frames of {machine_id}"))
+            for machine_id, own in evaluation.spectra.items()
+        },
+        "histograms": _histograms(evaluation),
+        "roc": _roc(evaluation),
+        "calibration": _calibration(evaluation),
+        "examples": shown(evaluation.examples, evaluation.alpha),
+        "clips": clip_rows(evaluation),
+        "machines": list(machines),
+        "outcomes": sorted(set(OUTCOMES.values())),
+        "facts": list(flatten(summary)),
+        "config": [] if evaluation.config is None else _config_rows(evaluation.config),
     }
 
 
 def _check_finite(clips: Sequence[ScoredClip], examples: Sequence[Example]) -> None:
     for clip in clips:
-        if not np.isfinite(list(clip.scores.values())).all():
+        if not np.isfinite([*clip.scores.values(), clip.p_value]).all():
             raise ValueError(f"{clip.name}: a score is not finite: {clip.scores}")
     for example in examples:
-        shown = (example.score, example.bands, example.frame_nll)
-        if not all(np.isfinite(values).all() for values in shown):
-            raise ValueError(f"{example.name}: score, bands or frame NLL are not finite")
-
-
-def _detection(
-    clips: Sequence[ScoredClip], columns: Mapping[str, Sequence[metrics.Row]], rule: str
-) -> dict[str, Any]:
-    mean = metrics.average(columns[rule])
-    weakest = min(columns[rule], key=lambda row: row.auc)
-    left_out = {clip.machine_id for clip in clips} - {row.machine_id for row in columns[rule]}
-    rules = dict.fromkeys([rule, *columns])  # the headline rule comes first
-    lines = {name: [*columns[name], metrics.average(columns[name])] for name in rules}
-    return {
-        "verdict": (
-            f"AUC {_percent(mean.auc)} %, pAUC {_percent(mean.pauc)} %: the average over "
-            f"{_count(len(columns[rule]), 'machine ID')}, scored by “{rule}”. "
-            f"Lowest AUC: {_percent(weakest.auc)} % on {weakest.machine_id}."
-        ),
-        "ids": [row.machine_id for row in lines[rule]],
-        "rows": [
-            [name, *(_percent(value) for row in line for value in (row.auc, row.pauc))]
-            for name, line in lines.items()
-        ],
-        "left_out": ", ".join(sorted(left_out)),
-    }
-
-
-def _quantiles(clips: Sequence[ScoredClip], rule: str) -> dict[str, Any]:
-    groups = _by_machine(clips)
-    if any(clip.label == 1 for clip in clips):
-        reason = "No machine ID has both normal and anomalous clips"
-    else:
-        reason = "No anomalous clips were at hand"
-    rows = []
-    for machine_id, own in groups.items():
-        values = np.quantile([clip.scores[rule] for clip in own], list(QUANTILES.values()))
-        rows.append([machine_id, str(len(own)), *(f"{value:.4g}" for value in values)])
-    return {
-        "verdict": (
-            f"{_count(len(clips), 'clip')} of {_count(len(groups), 'machine ID')} scored. "
-            f"{reason}, so there is no AUC; the table shows how the scores are spread."
-        ),
-        "names": ["Machine ID", "clips", *QUANTILES],
-        "rows": rows,
-    }
+        e = example.explanation
+        drawn = [] if e is None else [e.score, e.explained, e.normal, e.map, e.spectra, e.curve]
+        if not all(np.isfinite(values).all() for values in [*drawn, example.samples]):
+            raise ValueError(f"{example.clip.name}: sound or explanation are not finite")
 
 
 def _training(history: Sequence[Mapping[str, float | int]]) -> Markup | None:
@@ -125,89 +106,64 @@ def _training(history: Sequence[Mapping[str, float | int]]) -> Markup | None:
     return Markup(plots.training_curve(train, validation))
 
 
-def _outlook(
-    estimates: Sequence[Estimate], proxy_auc: Mapping[str, float], rule: str
-) -> dict[str, Any] | None:
-    if rule not in proxy_auc:
+def _outlook(evaluation: Evaluation) -> dict[str, Any] | None:
+    found = detection.outlook(evaluation)
+    if found is None:
         return None
-    best = max(proxy_auc, key=lambda name: proxy_auc[name])
-    verdict = f"On stand-ins, AUC {_percent(proxy_auc[rule])} % by “{rule}”"
-    if proxy_auc[best] > proxy_auc[rule]:
-        verdict += f"; the most, {_percent(proxy_auc[best])} %, by “{best}”"
-    curves = severity_curves(estimates, rule)
-    blend = "“blend”, a share of another machine ID’s clip, louder or softer"
-    return {
-        "verdict": f"{verdict}.",
-        "picture": Markup(plots.severity_curves(curves)),
-        "mean_over": blend if BLEND in curves else "the faults",
-    }
+    return found | {"picture": Markup(plots.severity_curves(found["curves"]))}
 
 
-def severity_curves(
-    estimates: Sequence[Estimate], rule: str
-) -> dict[str, Float[np.ndarray, "2 severity"]]:
-    """Returns severity and AUC by one rule, for each stand-in."""
-    points = {
-        stand_in: [
-            (e.severity, e.auc) for e in estimates if (e.stand_in, e.rule) == (stand_in, rule)
-        ]
-        for stand_in in dict.fromkeys(e.stand_in for e in estimates)
-    }
-    return {stand_in: np.array(sorted(values)).T for stand_in, values in points.items()}
-
-
-def _histograms(clips: Sequence[ScoredClip], rule: str) -> dict[str, Markup]:
-    figures = {}
-    for machine_id, own in _by_machine(clips).items():
+def _histograms(evaluation: Evaluation) -> list[dict[str, Any]]:
+    figures = []
+    for machine_id, own in by_machine(evaluation.clips).items():
         scores = {
-            label: [clip.scores[rule] for clip in own if clip.label == label]
+            label: [clip.scores[evaluation.rule] for clip in own if clip.label == label]
             for label in plots.CLASSES
             if any(clip.label == label for clip in own)
         }
-        figures[machine_id] = Markup(plots.histogram(scores, alt=f"scores of {machine_id}"))
+        threshold = evaluation.thresholds.get(machine_id, math.inf)
+        svg = score_plots.histogram(scores, f"scores of {machine_id}", threshold)
+        note = f"Threshold {threshold_text(threshold)}. Alarms: "
+        note += f"{alarm_words(own, evaluation.alpha)}."
+        figures.append({"svg": Markup(svg), "name": machine_id, "note": note})
     return figures
 
 
-def _roc(
-    clips: Sequence[ScoredClip], columns: Mapping[str, Sequence[metrics.Row]], rule: str
-) -> Markup | None:
-    groups = _by_machine(clips)
-    curves = {
-        f"{row.machine_id}: AUC {_percent(row.auc)}": (
-            [clip.label for clip in groups[row.machine_id] if clip.label is not None],
-            [clip.scores[rule] for clip in groups[row.machine_id] if clip.label is not None],
+def _roc(evaluation: Evaluation) -> Markup | None:
+    rows = evaluation.columns.get(evaluation.rule, [])
+    if not rows or evaluation.rule in undefined_rules(evaluation.clips):
+        return None
+    groups, bounds = by_machine(evaluation.clips), intervals(evaluation.clips, rows)
+    curves = []
+    for row in rows:
+        own = [clip for clip in groups[row.machine_id] if clip.label is not None]
+        curves.append(
+            score_plots.Curve(
+                f"{row.machine_id}: AUC {percent(row.auc)} ({interval(bounds[row.machine_id])})",
+                [clip.label or 0 for clip in own],
+                [clip.scores[evaluation.rule] for clip in own],
+                [clip.p_value <= evaluation.alpha for clip in own],
+            )
         )
-        for row in columns.get(rule, ())
+    return Markup(score_plots.roc(curves))
+
+
+def _calibration(evaluation: Evaluation) -> Markup | None:
+    """Of all machines together; there is nothing to draw without clips that are normal."""
+    p_values = {
+        label: [clip.p_value for clip in evaluation.clips if clip.label == label]
+        for label in (0, 1)
     }
-    return Markup(plots.roc(curves)) if curves else None
+    if not p_values[0]:
+        return None
+    present: dict[int | None, list[float]] = {
+        label: values for label, values in p_values.items() if values
+    }
+    return Markup(score_plots.calibration(present, evaluation.alpha))
 
 
-def _examples(examples: Sequence[Example], hop_seconds: float) -> list[dict[str, Any]]:
-    if not examples:
-        return []
-    # One scale for all, so that the pictures can be compared.
-    levels = np.concatenate([example.bands.ravel() for example in examples])
-    nlls = np.concatenate([example.frame_nll for example in examples])
-    low, high = np.quantile(levels, [0.01, 0.999])
-    shown = []
-    for example in examples:
-        svg = plots.example(
-            example.bands,
-            example.frame_nll,
-            label=example.label,
-            hop_seconds=hop_seconds,
-            decibels=(low, high),
-            nll=(float(nlls.min()), float(nlls.max())),
-            alt=f"bands and frame NLL of {example.name}",
-        )
-        note = f"{example.machine_id} · {plots.CLASSES[example.label]} · score {example.score:.4g}"
-        shown.append({"svg": Markup(svg), "name": example.name, "note": note})
-    return shown
-
-
-def _by_machine(clips: Sequence[ScoredClip]) -> dict[str, list[ScoredClip]]:
-    ids = sorted({clip.machine_id for clip in clips})
-    return {name: [clip for clip in clips if clip.machine_id == name] for name in ids}
+def _config_rows(config: RunConfig) -> list[list[str]]:
+    return [[path, text(value)] for path, value, _ in walk(config)]
 
 
 def _series(
@@ -215,30 +171,3 @@ def _series(
 ) -> Float[np.ndarray, "2 logged"]:
     rows = [(row["step"], row[key]) for row in history if math.isfinite(row.get(key, math.nan))]
     return np.array(rows, dtype=np.float64).reshape(-1, 2).T
-
-
-def _flatten(mapping: Mapping[str, object], prefix: str = "") -> Iterator[list[str]]:
-    """A row for each value; nested keys are joined by dots."""
-    for key, value in mapping.items():
-        if isinstance(value, Mapping):
-            yield from _flatten(value, f"{prefix}{key}.")
-        else:
-            yield [f"{prefix}{key}", _text(value)]
-
-
-def _text(value: object) -> str:
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return "–"
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    if isinstance(value, list | tuple):
-        return ", ".join(map(_text, value))
-    return str(value)
-
-
-def _percent(fraction: float) -> str:
-    return f"{100 * fraction:.1f}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

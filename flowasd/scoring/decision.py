@@ -123,6 +123,23 @@ def with_p_values(
     return [clip._replace(p_values=row) for clip, row in zip(judged, rows, strict=True)]
 
 
+def alarm_threshold(normal: Scores, alpha: float) -> float:
+    """Returns the score above which a clip's p-value is at most `alpha`.
+
+    Args:
+        normal: Scores of normal clips that the p-value is a rank among.
+        alpha: The rate of false alarms that a decision allows, below 1.
+
+    Returns:
+        The threshold, which is the score of a normal clip. It is infinite if the normal clips are
+        too few for any alarm.
+    """
+    descending = np.sort(normal)[::-1]
+    as_high = np.arange(len(normal) + 1)  # so many normal clips score as high as the clip
+    allowed = int(((1.0 + as_high) / (1.0 + len(normal)) <= alpha).sum())
+    return float(descending[allowed - 1]) if allowed else math.inf
+
+
 def smallest_rate(n_normal: int) -> float:
     """Returns the lowest rate of false alarms at which `n_normal` clips can raise an alarm."""
     return 1 / (1 + n_normal)

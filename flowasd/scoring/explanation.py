@@ -8,6 +8,7 @@ from jaxtyping import Float
 from flowasd.features.frontend import EDGES, FrontendConfig, Standardisation, standardise
 from flowasd.flow.glow import Glow
 from flowasd.scoring.attribution import integrated_gradients, spread, windows
+from flowasd.scoring.frame_nll import frame_nll
 from flowasd.scoring.reference import (
     Reference,
     mean_latents,
@@ -19,6 +20,7 @@ from flowasd.scoring.regions import Region, find_regions
 from flowasd.scoring.rules import Judged
 
 NEAREST = 5
+BATCH = 32  # patches
 
 Spectra = Float[np.ndarray, "time band"]
 
@@ -56,6 +58,7 @@ class Explanation(NamedTuple):
             line in `EDGES` are numbered.
         hertz: Whether the edges of the bands are in Hz.
         nll: NLL of every frame under the own ID, in nats per dimension.
+        curve: What is explained, of every frame; its mean is `explained`.
         frame_times: Middle of every frame in seconds.
         regions: Where most of the map lies, the largest part first.
         nearest: The most similar normal clips, the nearest first.
@@ -73,6 +76,7 @@ class Explanation(NamedTuple):
     bands: Float[np.ndarray, " band_edge"]
     hertz: bool
     nll: Float[np.ndarray, " frame"]
+    curve: Float[np.ndarray, " frame"]
     frame_times: Float[np.ndarray, " frame"]
     regions: tuple[Region, ...]
     nearest: tuple[Neighbour, ...]
@@ -126,6 +130,7 @@ def explain_clip(
     x, r = (standardise(f, by.statistics) for f in (frames, normal))
     weights = versus(by.rule, machine, len(by.machine_ids))
     shares = integrated_gradients(by.flow, x, r, weights, length=by.length, hop=by.hop)
+    (nlls,) = frame_nll(by.flow, [x], length=by.length, hop=by.hop, batch_size=BATCH)
     cells = spread(shares, frames - normal, spectra, level, frontend)
     explained = judged.scores["relative" if by.rule == "relative" else "mean"]
     times = np.arange(len(spectra) + 1) / frontend.spectra_per_second
@@ -144,6 +149,7 @@ def explain_clip(
         bands=bands,
         hertz=edges is not None,
         nll=judged.nll,
+        curve=nlls @ weights,
         frame_times=_frame_times(len(frames), len(spectra), frontend),
         regions=find_regions(cells, spectra - level, times, bands, "Hz" if edges else ""),
         nearest=_nearest(by, x, machine),

@@ -83,7 +83,7 @@ def test_what_to_expect_is_told_where_it_was_assessed(evaluated, tmp_path):
         assert summary["proxy_auc"] == pytest.approx(expected)
         report = (folder / "report.html").read_text()
         assert f"On stand-ins, AUC {100 * others:.1f} % by “{summary['rule']}”" in report
-        assert f"the most, {100 * most:.1f} %, by “relative”" in report
+        assert f'<th scope="row">relative</th><td>{100 * most:.1f}</td>' in report
         assert 'aria-label="AUC over severity"' in report
 
 

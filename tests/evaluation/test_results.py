@@ -96,7 +96,6 @@ def make_evaluation(*, labelled: bool = True, data: str = "SIMULATED") -> Evalua
         },
         history=[],
         estimates=[],
-        hop_seconds=0.25,
         gamma_thresholds={"id_00": 0.5, "id_02": 9.0},
     )
 

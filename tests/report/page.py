@@ -6,16 +6,16 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-VOID = {"meta", "col"}  # the elements without an end tag that the page uses
+VOID = {"meta", "col", "input"}  # the elements without an end tag that the page uses
 
 
 class Page(HTMLParser):
-    """A parsed report: its tags with their attributes, its text, and its tables by class."""
+    """A parsed report: its tags with their attributes, text, scripts, and tables by class."""
 
     def __init__(self, html):
         super().__init__()
         self.html, self.text = html, ""
-        self.tags, self.open, self.tables = [], [], {}
+        self.tags, self.open, self.tables, self.scripts = [], [], {}, []
         self.feed(html)
         self.close()
         assert not self.open, f"not closed: {self.open}"
@@ -38,7 +38,9 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
-        if "style" in self.open:
+        if self.open and self.open[-1] == "script":
+            self.scripts.append(data)
+        if {"style", "script"} & {*self.open}:
             return
         self.text += data
         if self.open and self.open[-1] in ("th", "td"):
@@ -116,8 +118,8 @@ def places(path):
 
 
 def colour(elements):
-    """The colour that elements are drawn in; `currentColor` is the text's."""
+    """The colour that elements are filled with, else drawn in; `currentColor` is the text's."""
     (found,) = {
-        re.findall(r"(?:fill|stroke): (#\w+|currentColor)", e.attrib["style"])[-1] for e in elements
+        re.findall(r"(?:fill|stroke): (#\w+|currentColor)", e.attrib["style"])[0] for e in elements
     }
     return found

@@ -22,7 +22,7 @@ def detector(run):
 
 
 def test_the_map_adds_up_to_the_score_that_scoring_gives(detector, test_clips):
-    (result,) = detector.score(test_clips[:1])
+    (result,) = detector.results(test_clips[:1])
     explanation = detector.explain(test_clips[0])
     assert explanation.score == pytest.approx(result.score, rel=1e-5)
     assert explanation.map.sum() == pytest.approx(explanation.explained - explanation.normal)
@@ -30,7 +30,7 @@ def test_the_map_adds_up_to_the_score_that_scoring_gives(detector, test_clips):
     assert (len(explanation.times), len(explanation.bands)) == tuple(
         1 + n for n in explanation.map.shape
     )
-    assert np.isclose(explanation.nll.mean(), explanation.explained)
+    assert np.isclose(explanation.curve.mean(), explanation.explained)
     assert {clip.machine_id for clip in explanation.nearest} == {explanation.machine_id}
 
 
@@ -49,11 +49,12 @@ def test_every_rule_is_explained(run, test_clips, rule):
     (heard,) = hear_all(test_clips[:1], detector.frontend)
     explanation = explain_heard(detector, heard, "id_00")
     assert explanation.rule == rule
-    scores = next(iter(detector.score(test_clips[:1], "id_00"))).scores
+    scores = next(iter(detector.results(test_clips[:1], "id_00"))).scores
     assert explanation.score == pytest.approx(scores[rule], rel=1e-4, abs=1e-6)
     assert explanation.explained == pytest.approx(
         scores["relative" if rule == "relative" else "mean"], rel=1e-4, abs=1e-6
     )
+    assert explanation.curve.mean() == pytest.approx(explanation.explained, rel=1e-3, abs=1e-5)
 
 
 def test_a_planted_tone_is_pointed_at(detector, test_clips, tmp_path):

@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 from sklearn.metrics import roc_curve
 
-from flowasd.evaluation.evaluate import Example
-from tests.report.evaluations import HISTORY, make_clips, make_example
+from flowasd.evaluation.samples import Spectra
+from flowasd.report.score_plots import bins
+from tests.report.evaluations import ALPHA, HISTORY, NORMAL, make_clips, make_example
 from tests.report.page import SVG, XLINK
 
 BLUE, ORANGE, GREY, INK = "#3b8bd0", "#e8643c", "#8a8f98", "currentColor"
@@ -103,6 +104,7 @@ def test_roc_curves_are_scikit_learns(report):
     (chance, colour), *drawn = picture.curves
     close(chance, [(0, 0), (1, 1)])
     assert colour == INK
+    drawn = drawn[::3]  # the two arms of a cross follow each of them
     assert len(drawn) == 2
     for (points, _), machine_id, auc in zip(
         drawn, ("id_00", "id_02"), page.tables["metrics"][2][1::2], strict=False
@@ -110,31 +112,100 @@ def test_roc_curves_are_scikit_learns(report):
         own = [clip for clip in clips if clip.machine_id == machine_id]
         fpr, tpr, _ = roc_curve([clip.label for clip in own], [clip.scores["std"] for clip in own])
         close(points, np.stack([fpr, tpr], 1))
-        assert f"{machine_id}: AUC {auc}" in picture.labels
+        assert any(label.startswith(f"{machine_id}: AUC {auc} (") for label in picture.labels)
     ((shaded, _),) = picture.areas  # where pAUC is measured
     close([shaded[:, 0].min(), shaded[:, 0].max()], [0, 0.1])
     assert {"false-positive rate", "true-positive rate"} <= set(picture.labels)
 
 
-@pytest.mark.parametrize(("label", "colour"), [(0, BLUE), (1, ORANGE), (None, GREY)])
-def test_the_nll_of_an_example_is_drawn_frame_by_frame(report, label, colour):
-    """At the middle of every frame, in seconds."""
-    example = make_example("a.wav", label, frames=20)
-    picture = report(examples=[example], hop_seconds=0.5).picture("bands and frame NLL of a.wav")
-    drawn = [points for points, own in picture.curves if own == colour]
-    assert len(drawn) == 1
-    close(drawn[0][:, 0], 0.5 * (np.arange(20) + 0.5), atol=0.01)
-    # The ticks of both halves are read as one axis, so that only the shape counts.
-    assert abs(np.corrcoef(drawn[0][:, 1], example.frame_nll)[0, 1]) > 0.9999
-    assert {"seconds", "NLL", "band", "dB"} <= set(picture.labels)
+def test_the_threshold_is_drawn_in_the_histogram(report):
+    picture = report(clips=make_clips(("id_00",))).picture("scores of id_00")
+    ((line, colour),) = picture.curves
+    close(line[:, 0], np.sort(NORMAL)[-2], atol=0.01)
+    assert colour == INK
+    assert "alarm →" in picture.labels
+    picture = report(clips=make_clips(("id_00",)), thresholds={}).picture("scores of id_00")
+    assert picture.curves == []
+
+
+@pytest.mark.parametrize(
+    ("values", "scale"),
+    [
+        ([1.0, 2.0, 50.0], "linear"),
+        ([1e-3, 1.0, 50.0], "log"),
+        ([*np.linspace(-1, 1, 50), 1e4], "asinh"),
+    ],
+)
+def test_an_axis_is_logarithmic_where_scores_span_decades(values, scale):
+    found, edges = bins(np.array(values))
+    assert found["value"] == scale
+    assert (np.diff(edges) > 0).all()
+    close([edges[0], edges[-1]], [min(values), max(values)], rtol=1e-6)
+
+
+def test_the_dot_on_a_roc_curve_is_where_the_alarms_are(report):
+    clips = make_clips(("id_00",))
+    picture = report(clips=clips).picture("ROC curves")
+    ((dot, _),) = picture.markers
+    rates = [np.mean([c.p_value <= ALPHA for c in clips if c.label == label]) for label in (0, 1)]
+    close(dot, [rates], atol=0.01)
+    _, _, across, up = [points for points, _ in picture.curves]
+    for (low, high), rate in ((across[:, 0], rates[0]), (up[:, 1], rates[1])):
+        assert low - 0.01 <= rate <= high + 0.01
+        assert high - low > 0.2  # of twelve clips
+
+
+def test_calibration_is_the_rate_of_alarms_at_every_rate(report):
+    clips = make_clips()
+    picture = report(clips=clips).picture("calibration")
+    (drawn,) = [points for points, colour in picture.curves if colour == BLUE]
+    p_values = np.array([clip.p_value for clip in clips if clip.label == 0])
+    for asked in (0.12, 0.33, 0.77):
+        found = drawn[drawn[:, 0] <= asked][-1, 1]
+        assert found == pytest.approx(np.mean(p_values <= asked), abs=0.01)
+
+
+def test_samples_are_drawn_beside_real_frames(report):
+    edges, real = np.linspace(0, 8000, 5), np.arange(12.0).reshape(3, 4)
+    picture = report(spectra={"id_00": Spectra(edges, True, real, real + 1)}).picture(
+        "sampled and real frames of id_00"
+    )
+    (median, colour), (sampled, other), *_ = picture.curves
+    close(median, np.stack([[1, 3, 5, 7], real[1]], 1), atol=0.02)
+    close(sampled[:, 1], real[1] + 1, atol=0.02)
+    assert (colour, other) == (BLUE, INK)
+    assert "frequency, kHz" in picture.labels
+
+
+def test_the_curve_of_an_example_is_what_is_explained(report):
+    """At the middle of every frame, in seconds; frequencies are in kilohertz."""
+    example = make_example("a.wav", frames=20)
+    picture = report(examples=[example]).picture("why a.wav has its score")
+    assert example.explanation is not None
+    (drawn,) = [points for points, own in picture.curves if own == BLUE]
+    close(drawn[:, 0], example.explanation.frame_times, atol=0.01)
+    # The ticks of the three parts are read as one axis, so that only the shape counts.
+    assert abs(np.corrcoef(drawn[:, 1], example.explanation.curve)[0, 1]) > 0.9999
+    assert {"time, s", "NLL", "frequency, kHz", "dB"} <= set(picture.labels)
+
+
+@pytest.mark.parametrize(("rule", "lines"), [("max", 1), ("std", 0)])
+def test_the_score_is_a_line_where_it_has_the_unit_of_the_curve(report, rule, lines):
+    picture = report(examples=[make_example("a.wav", rule=rule)]).picture("why a.wav has its score")
+    assert len([own for _, own in picture.curves if own == ORANGE]) == lines
+
+
+def test_a_single_frame_has_no_curve(report):
+    picture = report(examples=[make_example("a.wav", frames=1)]).picture("why a.wav has its score")
+    assert "NLL" not in picture.labels
 
 
 def test_example_picture_is_upright_and_aligned(report):
-    # One loud patch, late and in the upper bands, where the frame NLL has its only peak.
-    bands, frame_nll = np.full((100, 16), -80.0), np.zeros(100)
-    bands[70:80, 12:], frame_nll[75] = 0.0, 5.0
-    page = report(examples=[Example("x", "id_00", 1, 0.0, bands, frame_nll)])
-    picture = page.picture("bands and frame NLL of x")
+    # One loud patch, late and in the upper bands.
+    spectra = np.full((100, 16), -80.0)
+    spectra[70:80, 12:] = 0.0
+    example = make_example("x", frames=100, spectra=spectra)
+    picture = report(examples=[example]).picture("why x has its score")
     image = next(picture.root.iter(f"{SVG}image"))
     data = image.attrib[f"{XLINK}href"].partition("base64,")[2]
     pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("L"), float)
@@ -144,8 +215,3 @@ def test_example_picture_is_upright_and_aligned(report):
     rows, columns = np.nonzero(pixels > 128)
     np.testing.assert_allclose(rows.mean() / height, 0.125, atol=0.02)
     np.testing.assert_allclose(columns.mean() / width, 0.75, atol=0.02)
-
-    (curve,) = [points for points, colour in picture.pixels if colour == ORANGE]
-    left, extent = float(image.attrib["x"]), float(image.attrib["width"])
-    peak = curve[curve[:, 1].argmin(), 0]
-    np.testing.assert_allclose((peak - left) / extent, 0.755, atol=0.005)

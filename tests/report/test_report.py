@@ -1,16 +1,27 @@
 """The report as a reader, a browser and a hostile file name meet it."""
 
+import base64
 import dataclasses
+import hashlib
+import io
 import re
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+import soundfile
 from sklearn.metrics import roc_auc_score
 
-from flowasd.evaluation.evaluate import Example, ScoredClip
-from tests.report.evaluations import make_clips, make_example
+from flowasd.evaluation.examples import MISS
+from tests.report.evaluations import (
+    ALPHA,
+    NORMAL,
+    make_clip,
+    make_clips,
+    make_example,
+    make_explanation,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -21,9 +32,10 @@ NAMESPACES = {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
 def test_reaches_for_nothing_outside(report):
     page = report()
     for tag, attrs in page.tags:
-        assert tag not in ("script", "link", "iframe", "base", "object", "embed", "form")
+        assert tag not in ("link", "iframe", "base", "object", "embed", "form")
         for key, value in attrs.items():
             assert not key.startswith("on"), (tag, attrs)
+            assert (tag, key) != ("script", "src")
             if key in ("src", "srcset", "href", "xlink:href", "action", "data", "poster"):
                 assert re.match(r"#|data:|$", value), (tag, attrs)
     assert not re.search(r"url\((?!#)|@import", page.html)
@@ -67,7 +79,7 @@ def test_table_holds_sklearns_figures(report):
 def test_verdict(report):
     scores = {"good": [0, 1, 2, 3], "weak": [0, 2, 1, 3]}  # AUC 1 and 3/4
     clips = [
-        ScoredClip("x", machine_id, label, {"std": float(score)})
+        make_clip("x", machine_id, label, std=float(score))
         for machine_id, values in scores.items()
         for label, score in zip([0, 0, 1, 1], values, strict=True)
     ]
@@ -80,22 +92,32 @@ def test_verdict(report):
 def test_pictures_in_order(report):
     examples = [make_example("a.wav", 0), make_example("b.wav", None)]
     assert report(examples=examples).pictures == [
-        "training curve",
-        "AUC over severity",
+        "why a.wav has its score",
+        "why b.wav has its score",
         "scores of id_00",
         "scores of id_02",
         "ROC curves",
-        "bands and frame NLL of a.wav",
-        "bands and frame NLL of b.wav",
+        "calibration",
+        "training curve",
+        "AUC over severity",
     ]
 
 
 def test_what_to_expect_without_labels(report):
-    text = report(proxy_auc={"std": 0.731, "mean": 0.6, "max": 0.7}, **BARE).text
-    assert "On stand-ins, AUC 73.1 % by “std”." in text
-    text = report(proxy_auc={"std": 0.731, "mean": 0.6, "max": 0.8}, **BARE).text
-    assert "On stand-ins, AUC 73.1 % by “std”; the most, 80.0 %, by “max”." in text
-    assert "No anomaly was looked at" in text
+    """No rule that is better on stand-ins stands out above what it has on the test clips."""
+    facts = {"clips": {"validation": 24}}
+    page = report(proxy_auc={"mean": 0.8, "std": 0.731, "max": 0.7}, facts=facts, **BARE)
+    mean = page.tables["metrics"][2][-2]
+    assert f"On stand-ins, AUC 73.1 % by “std”; on the test clips, {mean} %." in page.text
+    assert "It rests on 24 held-out clips." in page.text
+    assert "80.0 % by" not in page.text
+    assert page.tables["outlook"] == [
+        ["Rule", "stand-ins", "test clips"],
+        ["std", "73.1", mean],
+        ["mean", "80.0", page.tables["metrics"][3][-2]],
+        ["max", "70.0", page.tables["metrics"][4][-2]],
+    ]
+    assert "No anomaly was looked at" in page.text
     page = report(proxy_auc={}, curves={}, **BARE)
     assert "Without labels" not in page.text
     assert "AUC over severity" not in page.pictures
@@ -122,7 +144,7 @@ def test_without_anomalies(report, labels):
     assert "No anomalous clips were at hand" in page.text
     assert "metrics" not in page.tables
     assert "ROC curves" not in page.pictures
-    row = next(row for row in page.tables[""] if row[0] == "id_02")
+    row = next(row for row in page.tables["quantiles"] if row[0] == "id_02")
     scores = [clip.scores["std"] for clip in clips if clip.machine_id == "id_02"]
     expected = [len(scores), *np.percentile(scores, [0, 5, 25, 50, 75, 95, 100])]
     np.testing.assert_allclose(np.array(row[1:], float), expected, rtol=1e-3)
@@ -138,16 +160,122 @@ def test_ids_of_one_class(report):
     assert "No machine ID has both normal and anomalous clips" in page.text
 
 
-def test_constant_scores_are_chance(report):
-    same = [dataclasses.replace(c, scores={"std": 3.0}) for c in make_clips()]
-    assert report(clips=same, **BARE).tables["metrics"][2:] == [["std", *["50.0"] * 6]]
+def test_a_rule_that_tells_nothing_apart_is_blank(report):
+    """Such as `relative` with one ID, or `std` where a clip is one frame."""
+    clips = make_clips()
+    some = [dataclasses.replace(c, scores=c.scores | {"mean": 3.0}) for c in clips]
+    page = report(clips=some, **BARE)
+    assert page.tables["metrics"][3] == ["mean", *[""] * 6]
+    assert "the same score: “mean”" in page.text
+    assert page.tables["outlook"][2] == ["mean", "", ""]
+    same = [dataclasses.replace(c, scores={"std": 3.0}) for c in clips]
+    page = report(clips=same, **BARE)
+    assert page.tables["metrics"][2:] == [["std", *[""] * 6]]
+    assert "“std” gives every clip the same score" in page.text
+    assert "ROC curves" not in page.pictures
+
+
+def test_every_clip_is_in_the_table_with_what_was_decided(report):
+    clips = [
+        *make_clips(labels=(0, 1, None)),
+        make_clip("odd.wav", "id_00", 0, mean=0.0, std=99.0, max=0.0),
+    ]
+    heading, *rows = report(clips=clips, columns={}, **BARE).tables["clips"]
+    assert heading == ["File", "Machine ID", "Label", "Score", "p-value", "Outcome"]
+    assert len(rows) == len(clips)
+    by_name = {row[0]: row[1:] for row in rows}
+    said = {0: ("quiet, rightly", "false alarm"), 1: ("missed", "found"), None: ("quiet", "alarm")}
+    for clip in clips:
+        machine_id, label, score, p_value, outcome = by_name[clip.name]
+        expected = (1 + (clip.scores["std"] <= NORMAL).sum()) / (1 + len(NORMAL))
+        assert machine_id == clip.machine_id
+        assert label == {0: "normal", 1: "anomalous", None: "unlabelled"}[clip.label]
+        assert float(score) == pytest.approx(clip.scores["std"], rel=1e-5)
+        assert float(p_value) == pytest.approx(expected, rel=1e-3)
+        assert outcome == said[clip.label][int(expected <= ALPHA)]
+    assert [float(row[4]) for row in rows] == sorted(float(row[4]) for row in rows)
+    assert rows[0][0] == "odd.wav"
+
+
+def test_the_threshold_and_the_counts_at_it(report):
+    """Of 19 normal clips one may score as high where a tenth may raise a false alarm."""
+    clips = make_clips()
+    page = report(clips=clips, **BARE)
+    above = np.sort(NORMAL)[-2]
+    for row in page.tables["alarms"][1:]:
+        machine_id, threshold, *counts, among = row
+        assert float(threshold) == pytest.approx(above, rel=1e-3)
+        for label, text in enumerate(counts):
+            own = [c for c in clips if (c.machine_id, c.label) == (machine_id, label)]
+            alarms = sum(clip.scores["std"] > above for clip in own)
+            assert text.startswith(f"{alarms} of 12 (")
+        assert among == "19 held out"
+    alarms = [sum(c.scores["std"] > above for c in clips if c.label == label) for label in (0, 1)]
+    words = f"{alarms[0]} of 24 normal clips and {alarms[1]} of 24 anomalous clips raise one"
+    assert words in page.text
+
+
+def test_a_threshold_that_no_score_reaches(report):
+    page = report(thresholds={}, **BARE)
+    assert [row[1] for row in page.tables["alarms"][1:]] == ["none", "none"]
+    assert "Threshold none." in page.text
+
+
+def test_the_script_is_the_only_one_that_may_run(report):
+    page = report(**BARE)
+    (script,) = page.scripts
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in page.html
+    (filters,) = [attrs for _, attrs in page.tags if attrs.get("id") == "clip-filters"]
+    assert "hidden" in filters  # they would do nothing without the script
+
+
+def test_every_table_has_a_caption_and_every_region_a_key(report):
+    page = report()
+    tags = [tag for tag, _ in page.tags]
+    assert tags.count("caption") == tags.count("table") > 4
+    for attrs in (attrs for _, attrs in page.tags if attrs.get("class") == "scroll"):
+        assert attrs["tabindex"] == "0"
+        assert attrs["aria-label"]
+
+
+def test_the_sound_of_an_example_is_on_the_page(report):
+    example = dataclasses.replace(make_example("a.wav"), why=MISS)
+    page = report(examples=[example])
+    (audio,) = [attrs for tag, attrs in page.tags if tag == "audio"]
+    kind, _, content = audio["src"].partition(";base64,")
+    samples, rate = soundfile.read(io.BytesIO(base64.b64decode(content)))
+    assert kind == "data:audio/flac"
+    assert rate == example.rate
+    expected = 0.9 * example.samples / np.abs(example.samples).max()
+    np.testing.assert_allclose(samples, expected, atol=1e-4)
+    for words in (MISS, "a.wav", "1.0-2.0 kHz, loud", "near.wav", "p-value"):
+        assert words in page.text
+
+
+def test_a_long_sound_is_cut_and_silence_stays_silent(report):
+    silent = np.zeros(4000 * 12, np.float32)
+    page = report(examples=[dataclasses.replace(make_example(), samples=silent)])
+    (audio,) = [attrs for tag, attrs in page.tags if tag == "audio"]
+    content = base64.b64decode(audio["src"].partition("base64,")[2])
+    samples, _ = soundfile.read(io.BytesIO(content))
+    assert samples.shape == (40_000,)
+    assert not samples.any()
+    assert "10 s," in page.text
+
+
+def test_an_example_that_cannot_be_explained(report):
+    page = report(examples=[make_example(explained=False)])
+    assert "no reference.npz" in page.text
+    assert "audio" in {tag for tag, _ in page.tags}
 
 
 def test_silence_and_a_single_frame(report):
-    silent = Example("s", "id_00", 0, 0.0, np.full((40, 8), -100.0), np.zeros(40))
-    short = Example("t", "id_00", 0, 0.0, np.full((1, 8), -100.0), np.zeros(1))
-    assert len(report(examples=[silent]).pictures) == 6
-    assert len(report(examples=[silent, short]).pictures) == 7
+    silent = make_example("s", spectra=np.full((50, 16), -100.0), map=np.zeros((50, 16)))
+    short = make_explanation(frames=1)
+    assert len(report(examples=[silent]).pictures) == 7
+    single = dataclasses.replace(silent, explanation=short)
+    assert len(report(examples=[silent, single]).pictures) == 8
 
 
 def test_next_to_nothing(report):
@@ -168,9 +296,12 @@ HOSTILE = "<script>alert('x')</script>\"><img src=http://evil.example/>&amp;$x$.
 
 def assert_not_obeyed(page):
     """The name is text, in the pictures too, which are XML of their own."""
-    assert not {"script", "img"} & {tag for tag, _ in page.tags}
-    for attrs in (attrs for _, attrs in page.tags):
-        assert not any(key.startswith(("on", "src")) for key in attrs)
+    assert "img" not in {tag for tag, _ in page.tags}
+    assert len(page.scripts) == 1  # its own
+    assert "alert" not in page.scripts[0]
+    for tag, attrs in page.tags:
+        assert not any(key.startswith("on") for key in attrs)
+        assert "src" not in attrs or (tag == "audio" and attrs["src"].startswith("data:"))
     for svg in re.findall(r"<svg.*?</svg>", page.html, re.DOTALL):
         ElementTree.fromstring(svg)
 
@@ -188,7 +319,7 @@ def test_hostile_names_are_shown_not_obeyed(report):
     assert_not_obeyed(page)
     assert "_hidden: AUC" in page.text
     assert f"scores of {HOSTILE}" in page.pictures
-    assert f"bands and frame NLL of {HOSTILE}" in page.pictures
+    assert f"why {HOSTILE} has its score" in page.pictures
 
 
 @pytest.mark.parametrize(
@@ -203,7 +334,9 @@ def test_hostile_names_are_shown_not_obeyed(report):
             + [dataclasses.replace(c, machine_id=HOSTILE) for c in make_clips(("a",), (0,))]
         },
         {"examples": [make_example(HOSTILE)]},
-        {"examples": [dataclasses.replace(make_example("a"), machine_id=HOSTILE)]},
+        {"examples": [make_example("a", rule=HOSTILE)]},
+        {"examples": [dataclasses.replace(make_example("a"), why=HOSTILE)]},
+        {"clips": [dataclasses.replace(c, name=HOSTILE) for c in make_clips(("a",))]},
         {"curves": {HOSTILE: {0.2: 0.5, 1.0: 0.75}}},
         {"proxy_auc": {"std": 0.5, HOSTILE: 0.75}},
         {"facts": {"device": HOSTILE}},
@@ -254,23 +387,27 @@ def test_title_and_facts(report):
         ["missing", "–"],
         ["undefined", "–"],
     ]
-    assert page.text.count("slider: mine") == 2  # of the window and of the page
+    assert (
+        page.text.count("slider: 48 clips of 2 machine IDs, run “mine”") == 2
+    )  # of the window and of the page
 
 
 def test_same_run_same_report(report):
     assert report().html == report().html
 
 
-@pytest.mark.parametrize("broken", ["score", "bands", "frame NLL"])
+@pytest.mark.parametrize("broken", ["score", "p-value", "spectra", "curve", "sound"])
 def test_not_finite_is_refused_and_the_old_report_stays(report, tmp_path, broken):
     before = report(**BARE).html
     example, clips = make_example("broken.wav"), make_clips()
-    if broken == "score":
-        clips[3] = dataclasses.replace(clips[3], name="broken.wav", scores={"std": float("nan")})
-    elif broken == "bands":
-        example.bands[2, 3] = -np.inf
+    if broken in ("score", "p-value"):
+        nan = {"scores": {"std": float("nan")}} if broken == "score" else {"p_value": float("nan")}
+        clips[3] = dataclasses.replace(clips[3], name="broken.wav", **nan)
+    elif broken == "sound":
+        example.samples[2] = np.nan
     else:
-        example.frame_nll[1] = np.nan
+        assert example.explanation is not None
+        getattr(example.explanation, broken)[2] = -np.inf
     with pytest.raises(ValueError, match=r"broken\.wav.*not finite"):
         report(clips=clips, columns={}, examples=[example])
     assert (tmp_path / "report.html").read_text(encoding="utf-8") == before

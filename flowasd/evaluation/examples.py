@@ -1,0 +1,101 @@
+"""Scored test clips, and which of them show best what a detector does."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from flowasd.scoring.explanation import Explanation
+
+HIGHEST = 3  # clips that are shown where no anomalous clip is known
+MOST_ANOMALOUS = "The most anomalous clip"
+NORMAL = "A normal clip beside it: the median of its machine"
+MISS = "A miss: the anomalous clip that looks most normal"
+FALSE_ALARM = "A false alarm: the normal clip that looks most anomalous"
+ONE_OF_THE_HIGHEST = "One of the highest scores"
+
+
+@dataclass(frozen=True)
+class ScoredClip:
+    """A clip with its score by every rule; label 0 is normal, 1 anomalous, `None` unknown.
+
+    `p_value` is that of the score by the configured rule.
+    """
+
+    name: str
+    machine_id: str
+    label: int | None
+    scores: dict[str, float]
+    p_value: float
+
+
+@dataclass(frozen=True)
+class Example:
+    """A clip to be shown and heard.
+
+    Attributes:
+        why: Why this clip is shown.
+        clip: Its scores.
+        samples: Its samples.
+        rate: Their rate in Hz.
+        explanation: Why it has its score; `None` where the run has no reference.npz.
+    """
+
+    why: str
+    clip: ScoredClip
+    samples: Float[np.ndarray, " samples"]
+    rate: int
+    explanation: Explanation | None
+
+
+def ranking(clips: Sequence[ScoredClip], rule: str, thresholds: Mapping[str, float]) -> list[int]:
+    """Returns the places of the clips, the most anomalous first.
+
+    Scores of two machines cannot be compared, so the p-value counts. Among equal p-values it is
+    the distance from the threshold of the machine that counts, and then the name.
+
+    Args:
+        clips: The clips.
+        rule: The rule of the scores.
+        thresholds: Of every machine; infinite where no score raises an alarm.
+    """
+
+    def key(i: int) -> tuple[float, float, str]:
+        clip = clips[i]
+        threshold = thresholds.get(clip.machine_id, np.inf)
+        margin = clip.scores[rule] - (threshold if np.isfinite(threshold) else 0)
+        return clip.p_value, -margin, clip.name
+
+    return sorted(range(len(clips)), key=key)
+
+
+def choose(
+    clips: Sequence[ScoredClip], rule: str, thresholds: Mapping[str, float], alpha: float
+) -> dict[int, str]:
+    """Returns the places of the clips that are shown, and why each of them is.
+
+    With labels they are the most anomalous clip, a normal one, a miss and a false alarm, as far as
+    there are such clips; else those with the highest scores.
+
+    Args:
+        clips: The clips.
+        rule: The rule of the scores.
+        thresholds: As in `ranking`.
+        alpha: The rate of false alarms that decisions allow.
+    """
+    order = ranking(clips, rule, thresholds)
+    normal, anomalous = ([i for i in order if clips[i].label == label] for label in (0, 1))
+    if not anomalous:
+        return dict.fromkeys(order[:HIGHEST], ONE_OF_THE_HIGHEST)
+    top = anomalous[0]
+    beside = [i for i in normal if clips[i].machine_id == clips[top].machine_id] or normal
+    beside.sort(key=lambda i: clips[i].scores[rule])
+    chosen = [(top, MOST_ANOMALOUS)]
+    chosen += [(beside[len(beside) // 2], NORMAL)] if beside else []
+    chosen += [(i, MISS) for i in anomalous[-1:] if clips[i].p_value > alpha]
+    chosen += [(i, FALSE_ALARM) for i in normal[:1] if clips[i].p_value <= alpha]
+    shown: dict[int, str] = {}
+    for i, why in chosen:
+        shown.setdefault(i, why)
+    return shown
