@@ -37,7 +37,7 @@ def table(clips: Sequence[Decided]) -> str:
         kind = f"{held_out} clips held out" if held_out else "cross-fitted"
         ids = sorted({clip.machine_id for clip in own})
         for label, words in ((0, "normal"), (1, "anomalous")):
-            for ids_of_row in [*([m] for m in ids), ids]:
+            for ids_of_row in [*([m] for m in ids), *([ids] if len(ids) > 1 else ())]:
                 some = [c for c in own if c.label == label and c.machine_id in ids_of_row]
                 name = ids_of_row[0] if len(ids_of_row) == 1 else "all"
                 cells = [_cell(some, alpha, bool(label)) for alpha in ALPHAS]

@@ -34,8 +34,9 @@ def test_it_trains_reports_and_scores(notebook, tmp_path):
     (report,) = shown["report"]
     assert "SIMULATED" in report["data"]["text/html"]
     lines = "".join(output["text"] for output in shown["score"]).splitlines()
-    assert "path,machine_id,score" in lines
-    _, machine_id, score = lines[-1].split(",")
+    assert "path,machine_id,score,p_value,decision" in lines
+    _, machine_id, score, p_value, decision = lines[-1].split(",")
     assert machine_id == "id_00"
     assert math.isfinite(float(score))
+    assert int(decision) == (float(p_value) <= 0.1)
     assert (tmp_path / "smoke_built-in" / "checkpoints").is_dir()
