@@ -113,7 +113,11 @@ def versus(rule: str, machine: int, n_machines: int) -> Float[np.ndarray, " mach
 
 
 def explain_clip(
-    by: Explained, spectra: Spectra, frames: Spectra, machine_id: str, judged: Judged
+    by: Explained,
+    spectra: Spectra,
+    frames: Float[np.ndarray, "frame band"],
+    machine_id: str,
+    judged: Judged,
 ) -> Explanation:
     """Explains the score of one clip.
 
@@ -163,7 +167,9 @@ def _frame_times(
     return np.array(middle[:n_frames]) / frontend.spectra_per_second
 
 
-def _nearest(by: Explained, x: Spectra, machine: int) -> tuple[Neighbour, ...]:
+def _nearest(
+    by: Explained, x: Float[np.ndarray, "frame band"], machine: int
+) -> tuple[Neighbour, ...]:
     """The nearest clips of the machine, or of all machines where the reference has none of it."""
     reference = by.reference
     own = np.flatnonzero(reference.machine == machine)

@@ -30,7 +30,7 @@ from flowasd.training.step import (
     initial_state,
 )
 from flowasd.training.stream import Stream
-from flowasd.training.updates import updates
+from flowasd.training.updates import check_finite, updates
 from flowasd.training.validation import sure_gain, validator
 
 # What each item of a checkpoint takes from the state: scoring reads `model` alone.
@@ -119,6 +119,7 @@ def run_steps(
         for reached, row in updates(config, graph, state, data.train, mesh):
             if row["step"] % config.eval_every == 0 or row["step"] == config.steps:
                 row |= validation(reached)
+                check_finite(row)
                 bar.set_postfix(validation_nll=f"{row['validation_nll']:.4f}", refresh=False)
             yield reached, row
             bar.update(config.log_every)

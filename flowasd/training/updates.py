@@ -78,9 +78,14 @@ def updates(
         state, means = dispatch(state, drawable, by, graph=graph, config=config, mesh=mesh)
         reached += config.log_every
         row: Row = {"step": reached} | {key: float(mean) for key, mean in means.items()}
-        if not all(map(math.isfinite, row.values())):
-            raise UserError(
-                f"training diverged before step {reached}: the loss is not finite; "
-                "lower --config.train.learning_rate"
-            )
+        check_finite(row)
         yield state, row
+
+
+def check_finite(row: Row) -> None:
+    """Raises a `UserError` if a metric of a step is not finite."""
+    if not all(map(math.isfinite, row.values())):
+        raise UserError(
+            f"training diverged before step {row['step']}: the loss is not finite; "
+            "lower --config.train.learning_rate"
+        )
