@@ -19,6 +19,7 @@ def get_config() -> Any:
     config.data.simulated.n_test = 3
     config.frontend.n_bands = 32
     config.model.levels = (level(steps=2, width=16),)
+    config.score.folds = 2
     config.train.steps = 20
     config.train.warmup_steps = 5
     config.train.log_every = 5

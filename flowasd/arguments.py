@@ -86,7 +86,6 @@ class Mode(NamedTuple):
 
 def define_flags(modes: Mapping[str, Mode]) -> None:
     """Defines the flags of all modes."""
-    rate: dict[str, Any] = {"lower_bound": 0.0, "upper_bound": 1.0}
     config_flags.DEFINE_config_file(
         "config", None, "Config file; --config.KEY=VALUE changes a key of docs/configuration.md."
     )
@@ -102,14 +101,11 @@ def define_flags(modes: Mapping[str, Mode]) -> None:
     )
     flags.DEFINE_string("machine_id", None, "The machine ID of all inputs, such as id_00.")
     flags.DEFINE_enum("engine", "local", ["local", "ray"], "What scoring runs on.")
-    flags.DEFINE_float(
-        "alpha", None, "Rate of false alarms that a decision allows, such as 0.01.", **rate
-    )
+    flags.DEFINE_float("alpha", None, "Rate of false alarms that a decision allows, such as 0.01.")
     flags.DEFINE_float(
         "fdr",
         None,
         "Share of false alarms among the alarms of all inputs, instead of --alpha.",
-        **rate,
     )
     flags.DEFINE_float("seconds", None, "Length of the clips; by default of the training clips.")
     flags.DEFINE_float(
@@ -158,7 +154,8 @@ def arguments() -> Arguments:
     """Returns the values of the flags.
 
     Raises:
-        UserError: If neither a workdir nor a config is named, or the config is wrong.
+        UserError: If neither a workdir nor a config is named, the config is wrong, or a rate is
+            none.
     """
     values: dict[str, Any] = {n: flags.FLAGS[n].value for n in Arguments.__annotations__}
     if values["config"] is not None:
@@ -169,6 +166,9 @@ def arguments() -> Arguments:
         values["workdir"] = values["workdir"] or Path("runs", name)
     if not values["workdir"]:
         raise UserError("name a --config, such as --config=configs/slider.py, or a --workdir")
+    for name in ("alpha", "fdr"):
+        if values[name] is not None and not 0 < values[name] < 1:
+            raise UserError(f"--{name}={values[name]:g} must be above 0 and below 1")
     values["workdir"] = Path(values["workdir"])
     return Arguments(**values)
 

@@ -129,7 +129,7 @@ class BandDetector:
         """Returns the scores, by the configured rule, that p-values of an ID are ranks among."""
         detector = self.enrolled.get(machine_id, self)
         machine = detector.machine_ids.index(machine_id)
-        return detector._calibrated().normal.by(self.config.score.rule, machine)
+        return detector.calibrated().normal.by(self.config.score.rule, machine)
 
     def shortage(self, alpha: float | None = None) -> str | None:
         """Says which IDs have too few normal clips for a rate of false alarms, if any."""
@@ -138,7 +138,7 @@ class BandDetector:
     def kind_of_p_values(self, machine_id: str) -> str:
         """Returns of which kind these clips are: `HELD_OUT` or `CROSS_FITTED`."""
         detector = self.enrolled.get(machine_id, self)
-        return detector._calibrated().kinds[detector.machine_ids.index(machine_id)]
+        return detector.calibrated().kinds[detector.machine_ids.index(machine_id)]
 
     def enrolment(self, bands: Sequence[Float[np.ndarray, "_ band"]], machine_id: str) -> Row:
         """What `with_machine` needs of a new machine, from bands of its normal clips in dB.
@@ -152,7 +152,7 @@ class BandDetector:
             raise UserError("enrolling a machine takes one recording of it at least")
         return enrol(
             self.flow,
-            self._calibrated().normality,
+            self.calibrated().normality,
             [standardise(clip, self.statistics) for clip in bands],
             length=self.config.train.patch_length,
             hop=self.config.score.hop,
@@ -164,7 +164,7 @@ class BandDetector:
             self,
             flow=extended(self.flow, [row]),
             machine_ids=[*self.machine_ids, machine_id],
-            calibration=extended_calibration(self._calibrated(), row),
+            calibration=extended_calibration(self.calibrated(), row),
             enrolled={},
         )
         return replace(self, enrolled={**self.enrolled, machine_id: wider})
@@ -187,12 +187,13 @@ class BandDetector:
             detector = self if group is None else self.enrolled[group]
             some = [i for i, own in enumerate(enrolled) if own == group]
             clips = detector.clips([bands[i] for i in some], [machine_ids[i] for i in some])
-            normality, normal, _ = detector._calibrated()
+            normality, normal, _ = detector.calibrated()
             ranked = with_p_values(judge(clips, normality), clips.machine, normal)
             judged |= zip(some, ranked, strict=True)
         return [judged[i] for i in range(len(bands))]
 
-    def _calibrated(self) -> Calibration:
+    def calibrated(self) -> Calibration:
+        """Returns its calibration; raises a `UserError` if it has none."""
         if self.calibration is None:
             raise UserError("the detector has no calibration; Detector.load gives it one")
         return self.calibration

@@ -153,7 +153,9 @@ class Detector(BandDetector):
             True
         """
         heard, judged = self._judged(recordings, machine_ids, sample_rate)
-        times = (self.frontend.frame_times(len(own.samples)) for own in heard)
+        times = (
+            self.frontend.frame_times(self.frontend.n_spectra(len(own.samples))) for own in heard
+        )
         return [FrameScores(*both) for both in zip(times, (j.nll for j in judged), strict=True)]
 
     def explain(self, recording: str | PathLike[str], machine_id: str | None = None) -> Explanation:

@@ -4,6 +4,7 @@ from flowasd.band_detector import BandDetector
 from flowasd.errors import UserError
 from flowasd.features.cache import Heard, compute_bands
 from flowasd.scoring.explanation import Explained, Explanation, explain_clip
+from flowasd.scoring.rules import judge
 
 
 def explain_heard(detector: BandDetector, heard: Heard, machine_id: str) -> Explanation:
@@ -14,11 +15,19 @@ def explain_heard(detector: BandDetector, heard: Heard, machine_id: str) -> Expl
     """
     if detector.reference is None:
         raise UserError("the run has no reference.npz; repeat its training command")
-    (judged,) = detector.judge([heard.bands], [machine_id])
-    (spectra,) = compute_bands([heard.samples], detector.frontend.unpooled, rows=1)
     owner, config = detector.enrolled.get(machine_id, detector), detector.config
+    clips = owner.clips([heard.bands], [machine_id])
+    (judged,) = judge(clips, owner.calibrated().normality)
+    (spectra,) = compute_bands([heard.samples], detector.frontend.unpooled, rows=1)
     by = Explained(
-        *(owner.flow, detector.statistics, detector.reference, owner.machine_ids, config.frontend),
-        *(config.score.rule, config.score.hop, config.train.patch_length),
+        flow=owner.flow,
+        statistics=detector.statistics,
+        reference=detector.reference,
+        machine_ids=owner.machine_ids,
+        frontend=config.frontend,
+        rule=config.score.rule,
+        hop=config.score.hop,
+        length=config.train.patch_length,
     )
-    return explain_clip(by, spectra, heard.bands, machine_id, judged)
+    score = judged.scores[config.score.rule]
+    return explain_clip(by, spectra, heard.bands, clips.nlls[0], machine_id, score)

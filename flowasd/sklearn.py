@@ -1,6 +1,5 @@
 """A flow over feature vectors, as a novelty detector of scikit-learn."""
 
-from functools import partial
 from typing import Any
 
 import jax
@@ -14,12 +13,12 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from flowasd.config import RunConfig, TrainConfig
 from flowasd.features.frontend import FrontendConfig, Standardisation, standardise
 from flowasd.flow.bijection import LevelConfig
-from flowasd.flow.glow import ModelConfig, make_glow
+from flowasd.flow.glow import ModelConfig, glow_structure
 from flowasd.scoring.decision import clips_needed
 from flowasd.scoring.frame_nll import frame_nll
-from flowasd.training.bank import Bank
+from flowasd.training.bank import frame_bank
 from flowasd.training.gaussian import Gaussian, fit_gaussian
-from flowasd.training.parallel import local_mesh, replicate, split_rows
+from flowasd.training.parallel import local_mesh
 from flowasd.training.step import initial_state
 from flowasd.training.train import Data, run_steps
 
@@ -165,10 +164,8 @@ class FlowDetector(OutlierMixin, BaseEstimator):
         rows, volume = standardise(X, self.statistics_), np.log(self.statistics_.std).sum()
         if self.params_ is None:
             return _gaussian_log_density(self.gaussian_, rows) - volume
-        shape = nnx.eval_shape(
-            partial(make_glow, MODEL, n_bands=rows.shape[1], n_machines=1, seed=0)
-        )
-        flow = nnx.merge(nnx.split(shape, nnx.Param, ...)[0], *self.params_)
+        graph, *_ = glow_structure(MODEL, rows.shape[1], 1)
+        flow = nnx.merge(graph, *self.params_)
         clip = [rows.astype(np.float32)]
         (nll,) = frame_nll(flow, clip, length=1, hop=1, batch_size=256)
         return -rows.shape[1] * nll[:, 0].astype(np.float64) - volume
@@ -190,21 +187,16 @@ class FlowDetector(OutlierMixin, BaseEstimator):
         config = RunConfig(seed=seed, frontend=frontend, model=MODEL, train=train)
         mesh, n_held_out = local_mesh(), max(2, round(VALIDATION * len(rows)))
         graph, start = initial_state(config, self.gaussian_, mesh)
-        banks = (_bank(some, train, mesh) for some in (rows[n_held_out:], rows[:n_held_out]))
+        banks = (
+            frame_bank(some, np.zeros(len(some), int), mesh, train.batch_size)
+            for some in (rows[n_held_out:], rows[:n_held_out])
+        )
         best, kept = 0.0, None
         for state, row in run_steps(train, graph, start, Data(*banks), mesh):
             if row.get("validation_gain", 0.0) > best:
                 best = row["validation_gain"]
                 kept = jax.tree.map(np.asarray, (state.params, state.constants))
         return kept
-
-
-def _bank(rows: Float[np.ndarray, "row feature"], config: TrainConfig, mesh: Any) -> Bank:
-    """Places rows on the device; each is a clip of one frame."""
-    index = np.arange(len(rows), dtype=np.int32)
-    columns = replicate(mesh, [index, np.ones_like(index), np.zeros_like(index)])
-    size = {"batch_size": config.batch_size, "length": 1}
-    return Bank(split_rows(mesh, rows.astype(np.float32)), *columns, **size)
 
 
 def _gaussian_log_density(

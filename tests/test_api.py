@@ -92,7 +92,7 @@ def test_times_are_those_of_what_is_pooled(n_samples):
     window, hop = config.windows
     spectra = jnp.asarray(seconds[:, None], jnp.float32)
     pooled = pool(spectra, jnp.int32(len(spectra)), window=window, hop=hop, decay=1.0)
-    times = config.frame_times(n_samples)
+    times = config.frame_times(config.n_spectra(n_samples))
     np.testing.assert_allclose(times, np.asarray(pooled)[:, 0], atol=1e-4)
 
 

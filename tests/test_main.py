@@ -1,13 +1,11 @@
 """The command line as a user meets it: exit statuses, and one-line errors."""
 
-import ast
 import csv
 import json
 import os
 import shutil
 import subprocess
 import sys
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -16,7 +14,6 @@ import numpy as np
 import pytest
 import soundfile
 
-from flowasd.modes import MODES
 from tests.commands import Result, command
 from tests.conftest import REPO
 
@@ -229,79 +226,6 @@ def test_scores_as_json_lines(run, dataset, tmp_path):
     assert row["path"] == str(clip)
     assert np.isfinite(row["score"])
     assert_refused(flowasd(*flags[:-1], f"--output={tmp_path / 'scores.xlsx'}"), ".csv, .jsonl")
-
-
-@pytest.mark.parametrize(
-    ("flags", "words"),
-    [
-        ([SMOKE, "--config.train.lerning_rate=1"], ["lerning_rate"]),
-        ([SMOKE, "--config.train.steps=many"], ["many"]),
-        (["--config=configs/missing.py"], ["configs/missing.py"]),
-        ([SMOKE, "--moed=score"], ["moed"]),
-        ([], ["--config"]),
-        (["--mode=score", "--workdir=/nowhere", "--input=x"], ["/nowhere"]),
-        (["--mode=score", "--workdir=."], ["--input"]),
-        (["score", "."], ["--input"]),
-        (["scroe", "."], ["scroe", "flowasd --help"]),
-        (["score", ".", "--mode=enrol"], ["score", "--mode=enrol"]),
-        (["evaluate", ".", "a.wav"], ["a.wav"]),
-        (["evaluate", ".", "--fdr=0.1"], ["--fdr", "evaluate --help"]),
-        (["score", "/nowhere", "--output=-.xlsx", "x"], [".csv, .jsonl"]),
-        ([SMOKE, "--workdir=/dev/null/run"], ["/dev/null/run"]),
-        ([SMOKE, "--config.train.noise=-1.0", "--config.seed=-1"], ["noise=-1.0", "seed=-1"]),
-    ],
-)
-def test_wrong_use_is_one_line(flags, words):
-    assert_refused(flowasd(*flags), *words)
-
-
-def test_words_are_short_for_flags(run, test_clips):
-    clips = [str(path) for path in test_clips[:2]]
-    flags = [f"--workdir={run}", *(f"--input={clip}" for clip in clips)]
-    long = flowasd("--mode=score", *flags)
-    assert long.status == 0
-    assert len(long.stdout.splitlines()) == 3
-    assert flowasd("score", run, *clips) == long
-    assert flowasd("score", *clips, f"--workdir={run}", "--output=-") == long
-    lines = flowasd("score", run, *clips, "--output=-.jsonl").stdout.splitlines()
-    rows = csv.DictReader(long.stdout.splitlines())
-    assert [json.loads(line)["path"] for line in lines] == [row["path"] for row in rows]
-
-
-def test_a_tilde_is_the_home_folder(run, tmp_path, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "run").symlink_to(run)
-    soundfile.write(tmp_path / "a.wav", np.zeros(16000), 16000)
-    flags = ("--workdir=~/run", "--input=~/*.wav", "--output=~/scores.csv", "--machine_id=id_00")
-    assert flowasd("--mode=score", *flags).status == 0
-    assert (tmp_path / "scores.csv").exists()
-    assert not (tmp_path / "~").exists()
-    (tmp_path / "mine.py").write_text("def get_config():\n    return undefined\n")
-    assert_refused(flowasd("train", "--config=~/mine.py"), "undefined")
-
-
-@pytest.mark.parametrize("words", [["--help"], ["-h"], *([mode, "--help"] for mode in MODES)])
-def test_help_fits_a_screen(words):
-    result = flowasd(*words)
-    assert result.status == 0
-    lines = result.stdout.splitlines()
-    assert len(lines) <= 24
-    assert max(map(len, lines)) <= 88
-    assert "  --config" in result.stdout if words[0] in MODES else "130" in result.stdout
-
-
-def test_help_and_wrong_flags_do_not_wait_for_jax():
-    line = "import sys, flowasd.main; sys.exit('jax' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", line], cwd=REPO).returncode == 0
-
-
-def test_the_command_is_installed_under_its_name():
-    project = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]
-    module, name = project["scripts"]["flowasd"].split(":")
-    # Importing it would define the flags for all tests of this process.
-    source = (REPO / module.replace(".", "/")).with_suffix(".py").read_text()
-    assert name in {n.name for n in ast.parse(source).body if isinstance(n, ast.FunctionDef)}
 
 
 def test_unknown_machine_id_lists_the_known(run, tmp_path):

@@ -13,7 +13,7 @@ from flowasd.evaluation.metrics import average, per_machine
 from flowasd.features.frontend import STD_FLOOR, Standardisation, fit_standardisation, standardise
 from flowasd.flow.glow import Glow
 from flowasd.scoring.frame_nll import frame_nll
-from flowasd.training.bank import Bank
+from flowasd.training.bank import frame_bank
 from flowasd.training.gaussian import fit_gaussian
 from flowasd.training.parallel import data_mesh
 from flowasd.training.step import initial_state
@@ -50,8 +50,12 @@ def learn(config: RunConfig, train: Pooled, validation: Pooled) -> tuple[Learnt,
     start = fit_gaussian(z[:, None], ones, train.machine, (STD_FLOOR / statistics.std) ** 2)
     config = config.for_clips(len(train.x))
     graph, state = initial_state(config, start, mesh)
-    size = config.train.batch_size
-    data = Data(_bank(train, statistics, size), _bank(validation, statistics, size))
+    data = Data(
+        *(
+            frame_bank(standardise(own.x, statistics), own.machine, mesh, config.train.batch_size)
+            for own in (train, validation)
+        )
+    )
     validated = []
     for reached, row in run_steps(config.train, graph, state, data, mesh):
         if "validation_nll" in row:
@@ -63,13 +67,6 @@ def learn(config: RunConfig, train: Pooled, validation: Pooled) -> tuple[Learnt,
         for row, weights in (validated[0], best)
     )
     return first, kept
-
-
-def _bank(clips: Pooled, statistics: Standardisation, batch_size: int) -> Bank:
-    """The clips as training takes them, on the default device."""
-    z, first = standardise(clips.x, statistics), np.arange(len(clips.x))
-    columns = (z, first, np.ones_like(first), clips.machine)
-    return Bank(*map(jnp.asarray, columns), batch_size=batch_size, length=1)
 
 
 def measure(learnt: Learnt, test: Pooled) -> Measured:

@@ -18,7 +18,6 @@ from flowasd.scoring.attribution import (
     integrated_gradients,
     mean_gradient,
     spread,
-    windows,
 )
 from flowasd.scoring.explanation import Explanation, versus
 from flowasd.scoring.reference import SHARES, mean_level, normal_frame, ranked
@@ -157,7 +156,7 @@ def integrated_by_rank(scene: Scene) -> Map:
     length, hop = detector.config.train.patch_length, detector.config.score.hop
     shares = integrated_gradients(detector.flow, x, r, scene.weights(), length=length, hop=hop)
     slopes, total = shares / np.where(np.abs(away) > 1e-6, away, np.inf), np.zeros(e.spectra.shape)
-    for times, slope in zip(windows(len(e.spectra), frontend), slopes, strict=True):
+    for times, slope in zip(frontend.frame_windows(len(e.spectra)), slopes, strict=True):
         part = e.spectra[times]
         order = np.argsort(np.argsort(-part, axis=0, kind="stable"), axis=0, kind="stable")
         normal = np.take_along_axis(ranked(scene.quantiles, len(part)), order, 0)

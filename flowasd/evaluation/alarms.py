@@ -1,21 +1,16 @@
 """What the decisions of a detector are worth: how many test clips raise an alarm, and rightly."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from flowasd.detector import Detector
+from flowasd.evaluation.examples import ScoredClip
 from flowasd.scoring.decision import CROSS_FITTED, shortage, smallest_rate
 
-
-class Decided(NamedTuple):
-    """A test clip with its p-value; label 0 is normal, 1 anomalous, `None` unknown."""
-
-    machine_id: str
-    label: int | None
-    p_value: float
+LABELS = {"normal": 0, "anomalous": 1, "unlabelled": None}
 
 
-def decisions(detector: Detector, clips: Sequence[Decided], alpha: float) -> dict[str, Any]:
+def decisions(detector: Detector, clips: Sequence[ScoredClip], alpha: float) -> dict[str, Any]:
     """Counts the alarms among test clips.
 
     Args:
@@ -28,22 +23,18 @@ def decisions(detector: Detector, clips: Sequence[Decided], alpha: float) -> dic
         `kind` they are, the lowest rate of false alarms that so many can bear, and the number of
         alarms and of clips among the normal, the anomalous and the unlabelled test clips.
     """
-    machines = {}
+    machines, counts = {}, detector.normal_clips
     for machine_id in sorted({clip.machine_id for clip in clips}):
         own = [clip for clip in clips if clip.machine_id == machine_id]
-        count = detector.normal_clips[machine_id]
         machines[machine_id] = {
-            "normal_clips": count,
+            "normal_clips": counts[machine_id],
             "kind": detector.kind_of_p_values(machine_id),
-            "smallest_rate": smallest_rate(count),
+            "smallest_rate": smallest_rate(counts[machine_id]),
         } | {name: _alarms(own, label, alpha) for name, label in LABELS.items()}
     return {"alpha": alpha, "machines": machines}
 
 
-LABELS = {"normal": 0, "anomalous": 1, "unlabelled": None}
-
-
-def _alarms(clips: Sequence[Decided], label: int | None, alpha: float) -> dict[str, int]:
+def _alarms(clips: Sequence[ScoredClip], label: int | None, alpha: float) -> dict[str, int]:
     p_values = [clip.p_value for clip in clips if clip.label == label]
     return {"alarms": sum(p <= alpha for p in p_values), "clips": len(p_values)}
 
@@ -65,7 +56,7 @@ def describe_decisions(found: dict[str, Any]) -> str:
     if any(m["kind"] == CROSS_FITTED for m in machines.values()):
         lines.append(
             "The p-values are cross-fitted: training clips show how high normal clips score, each "
-            "by a flow that was trained without it. --mode=calibrate takes other normal clips."
+            "by a flow that was trained without it. `flowasd calibrate` takes other normal clips."
         )
     counts = {machine_id: m["normal_clips"] for machine_id, m in machines.items()}
     short = shortage(counts, alpha)

@@ -17,7 +17,7 @@ from flowasd.data.clips import Clip
 from flowasd.data.source import Source, open_test
 from flowasd.detector import Detector
 from flowasd.evaluation import metrics
-from flowasd.evaluation.alarms import Decided, decisions, describe_decisions
+from flowasd.evaluation.alarms import decisions, describe_decisions
 from flowasd.evaluation.assess import Estimate, proxy_auc, read_estimates
 from flowasd.evaluation.examples import Example, ScoredClip, choose
 from flowasd.evaluation.samples import Spectra, sample_spectra
@@ -120,10 +120,8 @@ def evaluate(
     estimates = read_estimates((folder or workdir) / ASSESSMENT)
     estimates = estimates or read_estimates(workdir / ASSESSMENT)
     summary = _summary(detector, source, clips, columns, times, history)
-    alpha = alpha or detector.config.score.alpha
-    summary["decisions"] = decisions(
-        detector, [Decided(clip.machine_id, clip.label, clip.p_value) for clip in clips], alpha
-    )
+    alpha = detector.config.score.alpha if alpha is None else alpha
+    summary["decisions"] = decisions(detector, clips, alpha)
     normal_scores = {
         machine_id: detector.normal_scores(machine_id)
         for machine_id in sorted({clip.machine_id for clip in clips})

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from flowasd.features.pooling import PoolingConfig, n_pooled, pool
+from flowasd.features.pooling import PoolingConfig, n_pooled, pool, window_starts
 from flowasd.settings import key
 
 POWER_FLOOR = 1e-10  # -100 dB, librosa's `amin`
@@ -69,12 +69,16 @@ class FrontendConfig:
         n_spectra = self.n_spectra(n_samples)
         return n_pooled(n_spectra, window, hop) if window else n_spectra
 
-    def frame_times(self, n_samples: int) -> Float[np.ndarray, " time"]:
-        """Returns the time of the centre of every frame of a clip of `n_samples`, in seconds."""
+    def frame_windows(self, n_spectra: int) -> list[slice]:
+        """Returns the spectra that every frame of a clip of `n_spectra` is made of."""
         window, hop = self.windows if self.windows[0] else (1, 1)
-        n_spectra = self.n_spectra(n_samples)
-        first = np.minimum(hop * np.arange(self.n_frames(n_samples)), max(n_spectra - window, 0))
-        return (first + (min(window, n_spectra) - 1) / 2) / self.spectra_per_second
+        starts = window_starts(n_spectra, window, hop).tolist()
+        return [slice(first, min(first + window, n_spectra)) for first in starts]
+
+    def frame_times(self, n_spectra: int) -> Float[np.ndarray, " time"]:
+        """Returns the time of the centre of every frame of a clip of `n_spectra`, in seconds."""
+        centres = [(own.start + own.stop - 1) / 2 for own in self.frame_windows(n_spectra)]
+        return np.array(centres) / self.spectra_per_second
 
 
 class Standardisation(NamedTuple):

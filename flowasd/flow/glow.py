@@ -6,11 +6,12 @@ et al., "Density estimation using Real NVP", 2017.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from flowasd.flow.base import ConditionalGaussian
 from flowasd.flow.bijection import LevelConfig, Site
@@ -179,3 +180,16 @@ def make_glow(
 ) -> Glow:
     """Builds the flow that the `model` part of a run's config describes."""
     return Glow(config, n_bands=n_bands, n_machines=n_machines, rngs=nnx.Rngs(seed))
+
+
+@cache
+def glow_structure(
+    config: ModelConfig, n_bands: int, n_machines: int
+) -> tuple[nnx.GraphDef[Glow], PyTree, PyTree]:
+    """Returns the structure of a flow, and the shapes of its parameters and constants.
+
+    To trace it takes a while, so a process does it once.
+    """
+    make = partial(make_glow, config, n_bands=n_bands, n_machines=n_machines, seed=0)
+    graph, params, constants = nnx.split(nnx.eval_shape(make), nnx.Param, ...)
+    return graph, nnx.as_pure(params), nnx.as_pure(constants)

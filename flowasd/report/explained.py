@@ -54,11 +54,8 @@ def explain_files(
     if not inputs:
         raise UserError("nothing to explain; name files, folders or globs with --input")
     detector = Detector.load(workdir, config)
-    if machine_id is not None and machine_id not in detector.known_ids:
-        raise UserError(
-            f"the model has not seen machine ID {machine_id}; "
-            f"it knows {', '.join(detector.known_ids)}"
-        )
+    if machine_id is not None:
+        detector.check_known(machine_id)
     if detector.reference is None:
         raise UserError(f"{workdir} has no reference.npz; repeat its training command")
     paths = find_audio(inputs)

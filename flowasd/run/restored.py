@@ -1,17 +1,15 @@
 """The best checkpoint of a run: the flow, and what is known of it."""
 
 from contextlib import closing
-from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from flax import nnx
-from jaxtyping import PyTree
 
 from flowasd.config import RunConfig
 from flowasd.features.frontend import Standardisation
-from flowasd.flow.glow import Glow, ModelConfig, make_glow
+from flowasd.flow.glow import Glow, glow_structure
 from flowasd.run.checkpoint import Checkpoints
 from flowasd.run.workdir import check_same, read_config
 from flowasd.settings import build
@@ -52,7 +50,8 @@ def restore_best(workdir: Path) -> Restored:
             check_same(workdir, config, recorded)
             config = recorded
         n_machines = len(card["machine_ids"])
-        graph, template = _structure(config.model, config.frontend.n_bands, n_machines)
+        graph, *shapes = glow_structure(config.model, config.frontend.n_bands, n_machines)
+        template = dict(zip(("params", "constants"), shapes, strict=True))
         state = checkpoints.restore(step, "model", template)
     return Restored(
         flow=nnx.merge(graph, state["params"], state["constants"]),
@@ -62,13 +61,3 @@ def restore_best(workdir: Path) -> Restored:
         kind=card["data"],
         step=step,
     )
-
-
-@cache
-def _structure(
-    model: ModelConfig, n_bands: int, n_machines: int
-) -> tuple[nnx.GraphDef[Glow], dict[str, PyTree]]:
-    """The structure of a flow, and the shapes of its arrays; to trace it takes a while."""
-    make = partial(make_glow, model, n_bands=n_bands, n_machines=n_machines, seed=0)
-    graph, params, constants = nnx.split(nnx.eval_shape(make), nnx.Param, ...)
-    return graph, {"params": nnx.as_pure(params), "constants": nnx.as_pure(constants)}

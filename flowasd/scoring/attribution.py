@@ -6,7 +6,6 @@ bands of its frames. A frame that is pooled has no time within its window; its b
 the spectra of the window that lie on the same side of normal as the frame does.
 """
 
-from collections.abc import Iterator
 from functools import partial
 
 import jax
@@ -18,7 +17,6 @@ from scipy.ndimage import gaussian_filter
 
 from flowasd.features.frontend import FrontendConfig
 from flowasd.features.patches import covering_patches
-from flowasd.features.pooling import window_starts
 from flowasd.flow.glow import Glow
 
 NODES, NODE_WEIGHTS = np.polynomial.legendre.leggauss(16)  # of an integral from -1 to 1
@@ -120,14 +118,6 @@ def _mean_gradient(
         return jax.lax.map(one, (at, by)).sum(0)
 
 
-def windows(n_spectra: int, frontend: FrontendConfig) -> Iterator[slice]:
-    """Yields the spectra that every frame of a clip is made of."""
-    window, hop = frontend.windows
-    starts = window_starts(n_spectra, window, hop) if window else np.arange(n_spectra)
-    for first in starts:
-        yield slice(int(first), min(int(first) + max(window, 1), n_spectra))
-
-
 def spread(
     shares: Frames,
     away: Frames,
@@ -152,7 +142,7 @@ def spread(
     """
     total = np.zeros(spectra.shape)
     for times, share, side in zip(
-        windows(len(spectra), frontend), shares, np.sign(away), strict=True
+        frontend.frame_windows(len(spectra)), shares, np.sign(away), strict=True
     ):
         part = spectra[times]
         weight = np.maximum((part - level) * side, 0.0)

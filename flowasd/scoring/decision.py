@@ -22,7 +22,6 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.stats import false_discovery_control, gamma
 
 from flowasd.scoring.rules import RULES, Clips, Judged, Normality, judge
 
@@ -182,6 +181,8 @@ def discoveries(p: PValues, rate: float) -> Bool[np.ndarray, " clip"]:
         p: p-values of the batch.
         rate: The expected share of normal clips among the alarms that is allowed.
     """
+    from scipy.stats import false_discovery_control  # its import takes a second
+
     return false_discovery_control(p) <= rate if len(p) else np.zeros(0, bool)
 
 
@@ -192,6 +193,8 @@ def gamma_threshold(normal: Scores) -> float:
     on DCASE 2022 challenge task 2", section 4). It has no guarantee. Fewer than two different
     scores fit none, and the threshold is then the highest of them.
     """
+    from scipy.stats import gamma  # its import takes a second
+
     if len(np.unique(normal)) < 2:
         return float(normal.max()) if len(normal) else math.inf
     return float(gamma.ppf(GAMMA_QUANTILE, *gamma.fit(normal)))

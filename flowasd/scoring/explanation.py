@@ -7,8 +7,8 @@ from jaxtyping import Float
 
 from flowasd.features.frontend import EDGES, FrontendConfig, Standardisation, standardise
 from flowasd.flow.glow import Glow
-from flowasd.scoring.attribution import integrated_gradients, spread, windows
-from flowasd.scoring.frame_nll import frame_nll
+from flowasd.scoring.attribution import integrated_gradients, spread
+from flowasd.scoring.frame_nll import MachineNLL
 from flowasd.scoring.reference import (
     Reference,
     mean_latents,
@@ -17,10 +17,8 @@ from flowasd.scoring.reference import (
     quantiles_of,
 )
 from flowasd.scoring.regions import Region, find_regions
-from flowasd.scoring.rules import Judged
 
 NEAREST = 5
-BATCH = 32  # patches
 
 Spectra = Float[np.ndarray, "time band"]
 
@@ -116,8 +114,9 @@ def explain_clip(
     by: Explained,
     spectra: Spectra,
     frames: Float[np.ndarray, "frame band"],
+    nlls: MachineNLL,
     machine_id: str,
-    judged: Judged,
+    score: float,
 ) -> Explanation:
     """Explains the score of one clip.
 
@@ -125,8 +124,9 @@ def explain_clip(
         by: What it is explained by.
         spectra: Its bands before pooling, in dB.
         frames: Its frames in dB, which are the spectra if nothing is pooled.
+        nlls: NLL of every frame under every machine ID, in nats per dimension.
         machine_id: Its ID.
-        judged: Its scores.
+        score: Its score by the rule.
     """
     machine, frontend = by.machine_ids.index(machine_id), by.frontend
     quantiles = quantiles_of(by.reference, machine, by.flow, by.statistics, len(spectra), frontend)
@@ -134,15 +134,16 @@ def explain_clip(
     x, r = (standardise(f, by.statistics) for f in (frames, normal))
     weights = versus(by.rule, machine, len(by.machine_ids))
     shares = integrated_gradients(by.flow, x, r, weights, length=by.length, hop=by.hop)
-    (nlls,) = frame_nll(by.flow, [x], length=by.length, hop=by.hop, batch_size=BATCH)
     cells = spread(shares, frames - normal, spectra, level, frontend)
-    explained = judged.scores["relative" if by.rule == "relative" else "mean"]
-    times = np.arange(len(spectra) + 1) / frontend.spectra_per_second
+    curve = nlls @ weights
+    explained = float(curve.mean())
+    # A spectrum is centred on its time, so its cell begins half a hop before.
+    times = np.maximum(np.arange(len(spectra) + 1) - 0.5, 0) / frontend.spectra_per_second
     edges = EDGES.get(frontend.name)
     bands = np.arange(frontend.n_bands + 1.0) if edges is None else edges(frontend)
     return Explanation(
         machine_id=machine_id,
-        score=judged.scores[by.rule],
+        score=score,
         rule=by.rule,
         explained=explained,
         normal=explained - float(shares.sum()),
@@ -152,19 +153,12 @@ def explain_clip(
         times=times,
         bands=bands,
         hertz=edges is not None,
-        nll=judged.nll,
-        curve=nlls @ weights,
-        frame_times=_frame_times(len(frames), len(spectra), frontend),
+        nll=nlls[:, machine],
+        curve=curve,
+        frame_times=frontend.frame_times(len(spectra)),
         regions=find_regions(cells, spectra - level, times, bands, "Hz" if edges else ""),
         nearest=_nearest(by, x, machine),
     )
-
-
-def _frame_times(
-    n_frames: int, n_spectra: int, frontend: FrontendConfig
-) -> Float[np.ndarray, " frame"]:
-    middle = [(part.start + part.stop) / 2 for part in windows(n_spectra, frontend)]
-    return np.array(middle[:n_frames]) / frontend.spectra_per_second
 
 
 def _nearest(

@@ -48,22 +48,18 @@ def score_files(
     """
     if not inputs:
         raise UserError("nothing to score; name files, folders or globs with --input")
-    rows = format_of(output)
+    rows, paths = format_of(output), find_audio(inputs)
     detector = Detector.load(workdir, config)
     if detector.kind == "SIMULATED":
         print("flowasd: this model was trained on SIMULATED recordings", file=sys.stderr)
-    paths = find_audio(inputs)
     # Rows on a terminal show the progress themselves.
     hidden = True if fdr is None and is_stdout(output) and sys.stdout.isatty() else None
     scored = detector.results(paths, machine_id)
     results = tqdm(scored, "score", len(paths), unit="file", disable=hidden)
     if fdr is not None:
         results = list(results)
-        scored = [result for result in results if not result.error]
-        alarms = discoveries(np.array([result.p_value for result in scored]), fdr)
-        alpha = max(
-            (r.p_value for r, alarm in zip(scored, alarms, strict=True) if alarm), default=0
-        )
+        p = np.array([result.p_value for result in results if not result.error])
+        alpha = float(p[discoveries(p, fdr)].max(initial=0))
     elif short := detector.shortage(alpha):
         print(f"flowasd: {short}", file=sys.stderr)
     alpha = detector.config.score.alpha if alpha is None else alpha

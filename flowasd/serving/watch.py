@@ -30,8 +30,6 @@ from flowasd.scoring.stream_test import Stream, after_alarm, begin, is_alarm, ob
 from flowasd.serving.watch_log import Row, Version, WatchLog, digest_of, open_log, version_of
 
 NAME = "watch.csv"  # in the workdir
-FALSE_ALARM_EVERY = 1000.0  # clips
-LOOK_EVERY = 2.0  # seconds
 COMMAND_LIMIT = 60.0  # seconds that the command of an alarm may take
 
 Wait = Callable[[float], bool]
@@ -44,9 +42,9 @@ def watch(
     output: str | None,
     config: RunConfig | None = None,
     alpha: float | None = None,
-    false_alarm_every: float = FALSE_ALARM_EVERY,
+    false_alarm_every: float = 1000.0,
     on_alarm: str | None = None,
-    look_every: float = LOOK_EVERY,
+    look_every: float = 2.0,
     wait: Wait | None = None,
 ) -> int:
     """Scores every complete recording in some folders once, until SIGTERM or SIGINT.

@@ -131,6 +131,19 @@ def make_bank(
     return Bank(split_rows(mesh, frames), *clips, batch_size=batch_size, length=length)
 
 
+def frame_bank(
+    frames: Float[np.ndarray, "frame band"],
+    machine: Int[np.ndarray, " frame"],
+    mesh: Mesh,
+    batch_size: int,
+) -> Bank:
+    """Places standardised frames on the devices; each of them is a clip."""
+    first = np.arange(len(frames))
+    clips = replicate(mesh, [first, np.ones_like(first), machine])
+    rows = split_rows(mesh, frames.astype(np.float32))
+    return Bank(rows, *clips, batch_size=batch_size, length=1)
+
+
 def draw_places(
     n_frames: Int[Array, " clip"], key: PRNGKeyArray, batch_size: int, length: int
 ) -> tuple[Int[Array, " batch"], Int[Array, " batch"]]:

@@ -8,7 +8,7 @@ from flowasd.features.frontend import FrontendConfig
 from flowasd.features.pooling import PoolingConfig, pool
 from flowasd.flow.bijection import LevelConfig
 from flowasd.flow.glow import ModelConfig, make_glow
-from flowasd.scoring.attribution import integrated_gradients, spread, windows
+from flowasd.scoring.attribution import integrated_gradients, spread
 from flowasd.scoring.explanation import versus
 from flowasd.scoring.frame_nll import frame_nll
 from tests.conftest import randomise
@@ -78,7 +78,7 @@ POOLED = FrontendConfig(
 @pytest.mark.parametrize("frontend", [POOLED, POOLED.unpooled])
 def test_spreading_keeps_the_sum_of_every_band_but_for_the_smoothing(rng, frontend):
     spectra = rng.normal(size=(35, BANDS))
-    count = len(list(windows(len(spectra), frontend)))
+    count = len(frontend.frame_windows(len(spectra)))
     assert count == frontend.n_frames(349)
     shares, away = rng.normal(size=(2, count, BANDS))
     cells = spread(shares, away, spectra, np.zeros(BANDS), frontend)
@@ -110,7 +110,7 @@ def test_windows_are_those_of_the_pooling(rng):
         return np.asarray(pool(x, jnp.asarray(len(x)), window=window, hop=hop, decay=0.9))
 
     before = pooled(spectra)
-    for i, times in enumerate(windows(len(spectra), POOLED)):
+    for i, times in enumerate(POOLED.frame_windows(len(spectra))):
         outside = np.ones(len(spectra), bool)
         outside[times] = False
         np.testing.assert_array_equal(pooled(spectra.at[outside].set(7.0))[i], before[i])

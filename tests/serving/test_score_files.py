@@ -54,3 +54,33 @@ def test_names_that_cannot_be_encoded_are_written_with_question_marks(
     assert score_files(evaluated, [str(clips)], None, str(output)) == 0
     rows = csv.reader(output.read_text(encoding="utf-8").splitlines())
     assert [row[0] for row in rows] == ["path", f"{clips}/ö.wav", f"{clips}/?.wav"]
+
+
+def decisions_of(evaluated, test_clips, output, **rates):
+    assert score_files(evaluated, [*map(str, test_clips)], None, str(output), **rates) == 0
+    header, *rows = read_csv(output)
+    columns = dict(zip(header, zip(*rows, strict=True), strict=True))
+    return np.array(columns["p_value"], float), np.array(columns["decision"], int)
+
+
+def test_a_clip_is_an_alarm_where_its_p_value_is_at_most_alpha(evaluated, test_clips, tmp_path):
+    for alpha in (None, 0.3, 0.6):
+        p, decision = decisions_of(evaluated, test_clips, tmp_path / "a.csv", alpha=alpha)
+        np.testing.assert_array_equal(decision, p <= (alpha or 0.1))
+
+
+def test_a_batch_decides_together(evaluated, test_clips, tmp_path):
+    """By the step-up procedure: alarms are the k lowest, the k-th of which is at most k rate / m."""
+    for rate in (0.05, 0.5, 0.9):
+        p, decision = decisions_of(evaluated, test_clips, tmp_path / "a.csv", fdr=rate)
+        ranked = np.sort(p)
+        below = np.flatnonzero(ranked <= rate * np.arange(1, len(p) + 1) / len(p) + 1e-12)
+        threshold = ranked[below[-1]] if len(below) else 0.0
+        np.testing.assert_array_equal(decision, p <= threshold)
+
+
+def test_one_line_says_that_the_clips_are_too_few(evaluated, test_clips, tmp_path, capsys):
+    decisions_of(evaluated, test_clips, tmp_path / "a.csv", alpha=0.01)
+    assert "no alarm is possible at 1 % false alarms" in capsys.readouterr().err
+    decisions_of(evaluated, test_clips, tmp_path / "a.csv", alpha=0.5)
+    assert "no alarm" not in capsys.readouterr().err
