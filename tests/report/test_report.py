@@ -223,9 +223,6 @@ def test_history_with_gaps(report):
     assert "training curve" not in report(history=history[:1]).pictures
 
 
-HOSTILE = "<script>alert('x')</script>\"><img src=http://evil.example/>&amp;$x$.wav"
-
-
 def test_title_and_facts(report):
     facts = {
         "seed": 7,

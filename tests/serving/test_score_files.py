@@ -70,7 +70,7 @@ def test_a_clip_is_an_alarm_where_its_p_value_is_at_most_alpha(evaluated, test_c
 
 
 def test_a_batch_decides_together(evaluated, test_clips, tmp_path):
-    """By the step-up procedure: alarms are the k lowest, the k-th of which is at most k rate / m."""
+    """By the step-up procedure: the k lowest, of which the k-th is at most k rate / m."""
     for rate in (0.05, 0.5, 0.9):
         p, decision = decisions_of(evaluated, test_clips, tmp_path / "a.csv", fdr=rate)
         ranked = np.sort(p)
