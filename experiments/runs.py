@@ -1,9 +1,12 @@
-"""What the experiments share: one run in a folder of its own, and a command line."""
+"""What the experiments share: configs, runs in folders of their own, spreads, a command line."""
 
-from collections.abc import Callable
+import importlib
+import importlib.util
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from absl import flags
 from ml_collections import ConfigDict
 
@@ -34,6 +37,28 @@ def run(config: ConfigDict, data: Path, workdir: Path, seed: int) -> dict[str, A
         write_report(workdir / "report.html", evaluation)
         write_results(workdir, evaluation)  # the summary is written last
     return read_summary(summary)
+
+
+def config_named(name: str, flag: str = "--configs") -> ConfigDict:
+    """Returns the config of `configs/NAME.py`; a `UserError` if there is none."""
+    if importlib.util.find_spec(f"configs.{name}") is None:
+        raise UserError(f"{flag}: there is no configs/{name}.py")
+    return importlib.import_module(f"configs.{name}").get_config()
+
+
+def spread(figures: Iterable[Any], column: str) -> str:
+    """The mean of each seed over all else; then, over seeds, mean ± deviation, in percent.
+
+    Args:
+        figures: Rows with a `seed`.
+        column: Name of the value.
+    """
+    by_seed: dict[int, list[float]] = {}
+    for figure in figures:
+        by_seed.setdefault(figure.seed, []).append(100 * getattr(figure, column))
+    means = [np.mean(values) for values in by_seed.values()]
+    deviation = f" ± {np.std(means, ddof=1):.1f}" if len(means) > 1 else ""
+    return f"{np.mean(means):.1f}{deviation}"
 
 
 def read_summary(path: Path) -> dict[str, Any]:

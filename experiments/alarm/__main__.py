@@ -5,8 +5,6 @@ python -m experiments.alarm --data=DIR/slider [--configs=slider] [--folds=0,1] [
 Without --data it only simulates the false alarms. A run that is done is not done again.
 """
 
-import importlib
-import importlib.util
 from collections.abc import Iterator, Sequence
 from itertools import product
 from pathlib import Path
@@ -23,9 +21,8 @@ from experiments.alarm.tables import (
     false_alarms_table,
     summary,
 )
-from experiments.runs import command, numbers
+from experiments.runs import command, config_named, numbers
 from experiments.slider_fewshot.folds import lay_out_fold
-from flowasd.errors import UserError
 from flowasd.files import write_csv
 
 DATA = flags.DEFINE_string("data", None, "Development set: the folder slider/.")
@@ -53,12 +50,11 @@ def recorded(data: Path, top: Path) -> Iterator[Delays]:
     """The delays on real clips: of every run, and of all runs of a machine ID together."""
     everies, seeds, folds = numbers(EVERY), numbers(SEEDS), numbers(FOLD_NUMBERS)
     for name in CONFIGS.value:
-        if importlib.util.find_spec(f"configs.{name}") is None:
-            raise UserError(f"--configs: there is no configs/{name}.py")
+        config_named(name)  # a wrong name is refused before the first run
     for name in CONFIGS.value:
         runs: dict[tuple[int, int], dict[str, Scored]] = {}
         for fold, seed in product(folds, seeds):
-            config = importlib.import_module(f"configs.{name}").get_config()
+            config = config_named(name)
             laid_out = lay_out_fold(data, fold, top / "folds")
             workdir = top / name / f"fold{fold}_seed{seed}"
             runs[fold, seed] = scored(config, laid_out, workdir, seed)

@@ -4,17 +4,15 @@ python -m experiments.decision --data=DIR/slider [--configs=slider] [--held_out=
     [--seeds=0]
 """
 
-import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 
 from absl import flags
 
 from experiments.decision.tables import Decided, table
-from experiments.runs import command, numbers
+from experiments.runs import command, config_named, numbers
 from experiments.slider_fewshot.folds import FOLDS, lay_out_fold
 from flowasd.config import parse
-from flowasd.errors import UserError
 from flowasd.evaluation.calibrate import calibrate_run
 from flowasd.evaluation.evaluate import evaluate
 from flowasd.files import write_csv
@@ -39,7 +37,7 @@ def decided(top: Path) -> Iterator[Decided]:
             for fold in numbers(FOLD_NUMBERS):
                 root = lay_out_fold(Path(DATA.value), fold, top / "folds")
                 for seed in numbers(SEEDS):
-                    config = importlib.import_module(f"configs.{name}").get_config()
+                    config = config_named(name)
                     config.update_from_flattened_dict(
                         {"data.root": str(root), "data.calibration": held_out, "seed": seed}
                     )
@@ -54,8 +52,7 @@ def decided(top: Path) -> Iterator[Decided]:
 
 def main() -> None:
     for name in CONFIGS.value:
-        if importlib.util.find_spec(f"configs.{name}") is None:
-            raise UserError(f"--configs: there is no configs/{name}.py")
+        config_named(name)  # a wrong name is refused before the first run
     top = Path(WORKDIR.value)
     clips = [*decided(top)]
     write_csv(top / "results.csv", [Decided._fields, *clips])

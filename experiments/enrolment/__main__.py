@@ -5,8 +5,6 @@ python -m experiments.enrolment --data=DIR/slider [--configs=slider_best] [--fol
 A run that is done is not done again, one that was cut off goes on where it was.
 """
 
-import importlib
-import importlib.util
 from itertools import product
 from pathlib import Path
 
@@ -14,12 +12,11 @@ import numpy as np
 from absl import flags
 
 from experiments.enrolment.left_out import RULES, run
-from experiments.runs import command, numbers
+from experiments.runs import command, config_named, numbers
 from experiments.slider_fewshot.folds import FOLDS, lay_out_fold, machine_ids
 from experiments.slider_fewshot.pictures import Row
 from experiments.slider_fewshot.tables import Figure, average_of_ids, by_machine, write_figures
 from flowasd.config import RunConfig, parse
-from flowasd.errors import UserError
 from flowasd.evaluation.metrics import areas
 
 DATA = flags.DEFINE_string("data", None, "Development set: the folder slider/.", required=True)
@@ -37,9 +34,7 @@ def config_of(name: str, data: Path, seed: int) -> RunConfig:
     Raises:
         UserError: If there is no such config.
     """
-    if importlib.util.find_spec(f"configs.{name}") is None:
-        raise UserError(f"--configs: there is no configs/{name}.py")
-    config = importlib.import_module(f"configs.{name}").get_config()
+    config = config_named(name)
     config.update_from_flattened_dict({"data.root": str(data), "seed": seed})
     return parse(config)
 

@@ -6,8 +6,6 @@ A run that is done is not done again.
 """
 
 import csv
-import importlib
-import importlib.util
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import product
@@ -20,12 +18,11 @@ from absl import flags
 from experiments.pointing.maps import MAPS, Scene, curvature
 from experiments.pointing.measures import measured
 from experiments.pointing.planted import planted
-from experiments.runs import command, numbers
+from experiments.runs import command, config_named, numbers, spread
 from experiments.slider_fewshot.folds import lay_out_fold
 from flowasd.config import parse
 from flowasd.data.source import open_source
 from flowasd.detector import Detector
-from flowasd.errors import UserError
 from flowasd.evaluation.calibrate import calibrate_run
 from flowasd.explaining import explain_heard
 from flowasd.features.cache import Heard, compute_bands
@@ -125,23 +122,11 @@ def by_fault(figures: Sequence[Figure]) -> str:
     return "\n".join(lines)
 
 
-def spread(figures: Iterable[Figure], column: str) -> str:
-    """The mean of every seed over folds and faults, each fault alike; then mean ± deviation."""
-    by_seed: dict[int, list[float]] = {}
-    for figure in figures:
-        by_seed.setdefault(figure.seed, []).append(100 * getattr(figure, column))
-    means = [np.mean(values) for values in by_seed.values()]
-    deviation = f" ± {np.std(means, ddof=1):.1f}" if len(means) > 1 else ""
-    return f"{np.mean(means):.1f}{deviation}"
-
-
 def main() -> None:
     data, top = Path(DATA.value), Path(WORKDIR.value)
     figures: list[Figure] = []
     for name, seed, fold in product(CONFIGS.value, numbers(SEEDS), numbers(FOLD_NUMBERS)):
-        if importlib.util.find_spec(f"configs.{name}") is None:
-            raise UserError(f"--configs: there is no configs/{name}.py")
-        config = importlib.import_module(f"configs.{name}").get_config()
+        config = config_named(name)
         root = lay_out_fold(data, fold, top / "folds")
         config.update_from_flattened_dict({"data.root": str(root), "seed": seed})
         workdir = top / name / f"fold{fold}_seed{seed}"

@@ -7,7 +7,6 @@ A method is a config's name or a baseline's. A run that is done is not done agai
 off goes on where it was.
 """
 
-import importlib.util
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from absl import flags
 
 from experiments.baselines.methods import METHODS, SEVERAL_IDS
 from experiments.baselines.run import run_baseline
-from experiments.runs import command, numbers, run
+from experiments.runs import command, config_named, numbers, run
 from experiments.slider_fewshot.folds import FOLDS, lay_out_fold, machine_ids
 from experiments.slider_fewshot.pictures import draw_distributions, draw_rocs, scores_of
 from experiments.slider_fewshot.tables import (
@@ -54,7 +53,7 @@ def run_method(name: str, data: Path, workdir: Path, seed: int) -> dict[str, Any
     """Runs a baseline, or else the config of that name; returns the run's summary."""
     if name in METHODS:
         return run_baseline(name, data, workdir, seed)
-    return run(importlib.import_module(f"configs.{name}").get_config(), data, workdir, seed)
+    return run(config_named(name), data, workdir, seed)
 
 
 def method_names() -> list[str]:
@@ -69,8 +68,8 @@ def method_names() -> list[str]:
     if METHOD_NAMES.value is None:
         return [name for name in ("slider", "slider_best", *METHODS) if name not in several]
     for name in METHOD_NAMES.value:
-        if name not in METHODS and importlib.util.find_spec(f"configs.{name}") is None:
-            raise UserError(f"--methods: {name} is no baseline, and there is no configs/{name}.py")
+        if name not in METHODS:
+            config_named(name, f"--methods: {name} is no baseline")
         if name in several:
             raise UserError(f"--methods: {name} takes two machine IDs; leave --machines=one out")
     return METHOD_NAMES.value

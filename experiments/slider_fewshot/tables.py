@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from experiments.runs import spread
 from experiments.slider_fewshot.bootstrap import interval
 from experiments.slider_fewshot.pictures import Row
 from flowasd.files import write_csv
@@ -35,16 +36,6 @@ def figures_of(summary: dict, name: str, fold: int, seed: int) -> list[Figure]:
 def write_figures(path: Path, figures: Iterable[Figure]) -> None:
     """Writes a row a figure."""
     write_csv(path, [Figure._fields, *figures])
-
-
-def spread(figures: Iterable[Figure], metric: str) -> str:
-    """The mean over folds of each seed; then, over seeds, mean ± standard deviation, in percent."""
-    by_seed: dict[int, list[float]] = {}
-    for figure in figures:
-        by_seed.setdefault(figure.seed, []).append(100 * getattr(figure, metric))
-    means = [np.mean(values) for values in by_seed.values()]
-    deviation = f" ± {np.std(means, ddof=1):.1f}" if len(means) > 1 else ""
-    return f"{np.mean(means):.1f}{deviation}"
 
 
 def cell(figures: Sequence[Figure]) -> str:

@@ -104,6 +104,7 @@ def read_arrays(
         raise damaged(path, error, remedy) from error
     if key is not None and stored != key:
         raise UserError(
-            f"{path} was made for another step or with another --config.score.hop; {remedy}"
+            f"{path} was made for another step or with another --config.score.folds or "
+            f"another --config.score.hop; {remedy}"
         )
     return content
