@@ -8,7 +8,6 @@ from jaxtyping import Float
 from flowasd.features.frontend import EDGES, FrontendConfig, Standardisation, standardise
 from flowasd.flow.glow import Glow
 from flowasd.scoring.attribution import integrated_gradients, spread
-from flowasd.scoring.frame_nll import MachineNLL
 from flowasd.scoring.reference import (
     Reference,
     mean_latents,
@@ -114,7 +113,7 @@ def explain_clip(
     by: Explained,
     spectra: Spectra,
     frames: Float[np.ndarray, "frame band"],
-    nlls: MachineNLL,
+    nlls: Float[np.ndarray, "frame machine"],
     machine_id: str,
     score: float,
 ) -> Explanation:

@@ -229,14 +229,14 @@ def test_what_lacks_its_parts_is_refused(name, content, workdir):
     [(BEST, "model", "score"), (LAST, "trainer", "train")],
     ids=["model", "trainer"],
 )
-def test_damaged_arrays_are_one_line(step, item, mode, workdir):
+def test_damaged_arrays_are_one_line(step, item, mode, workdir, test_clips):
     """The model is read to score; what training alone needs, when it goes on.
 
     In a process of its own, since the reading of other arrays goes on for a while.
     """
     largest = max(workdir.glob(f"{step}/{item}/**/d/*"), key=lambda p: p.stat().st_size)
     largest.write_bytes(largest.read_bytes()[:1000])
-    inputs = [f"--input={workdir}"] if mode == "score" else ["--config=configs/smoke.py"]
+    inputs = [f"--input={test_clips[0]}"] if mode == "score" else ["--config=configs/smoke.py"]
     result = flowasd(f"--mode={mode}", f"--workdir={workdir}", *inputs)
     assert_refused(result, f"{step}: this checkpoint is damaged", "; remove the folder")
     assert len(result.stderr.splitlines()) == 1
