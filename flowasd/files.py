@@ -24,12 +24,26 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode("utf-8", errors="replace"))
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Writes bytes under a temporary name, then renames the file; no half file is ever left."""
+def write_bytes(path: Path, content: bytes, sync: bool = True) -> None:
+    """Writes bytes under a temporary name, then renames the file; no half file is ever left.
+
+    Args:
+        path: The file.
+        content: Its bytes.
+        sync: Whether the bytes are on the disk before the file has its name, so that a power cut
+            leaves no half file either. It takes milliseconds.
+    """
     # The name has the number of the process, so that two processes can write the same file.
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.write_bytes(content)
-    os.replace(partial, path)
+    try:
+        with partial.open("wb") as file:
+            file.write(content)
+            if sync:
+                file.flush()
+                os.fsync(file.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def write_csv(path: Path, rows: Iterable[Sequence[object]]) -> None:

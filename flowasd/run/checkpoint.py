@@ -1,10 +1,12 @@
 """Checkpoints of a run, written by orbax, which no other file imports.
 
 Each step holds three items: `model` (the flow), `trainer` (optimiser, step and random key, which
-only training needs) and `card` (JSON: config, machine IDs, front-end statistics). Two steps are
-kept: the last one, and the one that validation says has surely gained most over the start.
+only training needs) and `card` (JSON: config, machine IDs, front-end statistics, and digests of the
+arrays of the other two, which are compared when these are restored). Two steps are kept: the last
+one, and the one that validation says has surely gained most over the start.
 """
 
+import hashlib
 import logging
 import sys
 from collections.abc import Iterator, Mapping
@@ -15,16 +17,26 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 
 from flowasd.errors import UserError
-from flowasd.run.records import FORMAT, check_format, damaged
+from flowasd.run.records import Damaged, damaged, sealed, unsealed
 from flowasd.run.workdir import REPEAT
 
 Tree = TypeVar("Tree")
 
 # What a card must hold.
-CARD = {"data": str, "config": dict, "machine_ids": list, "mean": list, "std": list, "start": str}
+CARD = {
+    "data": str,
+    "config": dict,
+    "machine_ids": list,
+    "mean": list,
+    "std": list,
+    "start": str,
+    "digests": dict,
+    "gain": int | float,
+}
 REMEDY = (
     "remove the folder of the damaged step, and the same command goes on from the one before, "
     "if there is one"
@@ -47,20 +59,23 @@ class Checkpoints:
         folder = workdir.absolute() / "checkpoints"
         if not create and not folder.is_dir():
             raise UserError(f"{workdir}: no checkpoint here; train first, with --workdir={workdir}")
-        policy = ocp.checkpoint_managers
-        gain = partial(_gain, folder)
-        keep_best = policy.BestN(get_metric_fn=gain, n=1)
-        options = ocp.CheckpointManagerOptions(
-            create=create,
-            read_only=not create,
-            best_fn=gain,
-            best_mode="max",
-            preservation_policy=policy.AnyPreservationPolicy([policy.LatestN(1), keep_best]),
-            enable_async_checkpointing=False,
-            multiprocessing_options=ocp.options.MultiprocessingOptions(
-                active_processes=None if create else {jax.process_index()}
-            ),
-        )
+        if create:
+            policy, gain = ocp.checkpoint_managers, partial(_gain, folder)
+            keep_best = policy.BestN(get_metric_fn=gain, n=1)
+            options = ocp.CheckpointManagerOptions(
+                best_fn=gain,
+                best_mode="max",
+                preservation_policy=policy.AnyPreservationPolicy([policy.LatestN(1), keep_best]),
+                enable_async_checkpointing=False,
+            )
+        else:
+            alone = ocp.options.MultiprocessingOptions(active_processes={jax.process_index()})
+            options = ocp.CheckpointManagerOptions(
+                create=False,
+                read_only=True,
+                enable_async_checkpointing=False,
+                multiprocessing_options=alone,
+            )
         try:
             with _quiet():  # reading is no reason to warn
                 self._manager = ocp.CheckpointManager(
@@ -75,17 +90,20 @@ class Checkpoints:
         return self._manager.latest_step()
 
     @property
+    def steps(self) -> list[int]:
+        """The steps that are kept, the earliest first."""
+        return sorted(self._manager.all_steps())
+
+    @property
     def best(self) -> int:
         """The step that has surely gained most over the start, which itself counts as 0.
 
         Raises:
-            UserError: If there is no step at all.
+            UserError: If there is no step at all, or a card is damaged.
         """
-        best = self._manager.best_step()
-        step = self.latest if best is None else best
-        if step is None:
+        if not self.steps:
             raise UserError(f"{self._manager.directory}: no finished checkpoint; train first")
-        return step
+        return max(self.steps, key=lambda step: self.card(step)["gain"])
 
     def save(
         self, step: int, model: Any, trainer: Any, card: Mapping[str, Any], gain: float
@@ -94,12 +112,13 @@ class Checkpoints:
 
         The step with the largest gain is kept for scoring, beside the last one.
         """
+        digests = {"model": _digest(model), "trainer": _digest(trainer)}
         self._manager.save(
             step,
             args=ocp.args.Composite(
                 model=ocp.args.StandardSave(model),
                 trainer=ocp.args.StandardSave(trainer),
-                card=ocp.args.JsonSave({"format": FORMAT} | dict(card)),
+                card=ocp.args.JsonSave(sealed({**card, "digests": digests, "gain": gain})),
             ),
             metrics={"validation_gain": gain},
         )
@@ -110,11 +129,8 @@ class Checkpoints:
         Raises:
             UserError: If the checkpoint is damaged or of another format.
         """
-        card = self._restore(step, "card", ocp.args.JsonRestore())
         folder = Path(self._manager.directory / str(step))
-        if not isinstance(card, dict):
-            raise damaged(folder, "the card is not an object", REPEAT)
-        check_format(folder, card.pop("format", 1), REPEAT)
+        card = unsealed(folder, self._restore(step, "card", ocp.args.JsonRestore()), REPEAT)
         if wrong := [name for name, kind in CARD.items() if not isinstance(card.get(name), kind)]:
             raise damaged(folder, f"the card lacks {', '.join(wrong)}", REPEAT)
         return card
@@ -139,21 +155,38 @@ class Checkpoints:
             ),
             template,
         )
-        return self._restore(step, item, ocp.args.StandardRestore(abstract))
+        restored = self._restore(step, item, ocp.args.StandardRestore(abstract))
+        if _digest(restored) != self.card(step)["digests"].get(item):
+            raise self._damaged(step, "its arrays are not what was written")
+        return restored
+
+    def remove(self, step: int) -> None:
+        """Removes a step."""
+        self._manager.delete(step)
 
     def _restore(self, step: int, item: str, args: ocp.args.CheckpointArgs) -> Any:
         try:
             with _hidden_late_reads():
                 return self._manager.restore(step, args=ocp.args.Composite(**{item: args}))[item]
         except Exception as error:  # orbax raises plain exceptions where arrays are damaged
-            raise UserError(
-                f"{self._manager.directory / str(step)}: this checkpoint is damaged "
-                f"({type(error).__name__}); {REMEDY}"
-            ) from error
+            raise self._damaged(step, type(error).__name__) from error
+
+    def _damaged(self, step: int, why: str) -> Damaged:
+        folder = self._manager.directory / str(step)
+        return Damaged(f"{folder}: this checkpoint is damaged ({why}); {REMEDY}")
 
     def close(self) -> None:
         """Waits until all is written and releases the folder."""
         self._manager.close()
+
+
+def _digest(tree: Any) -> str:
+    """The digest of all arrays of a tree."""
+    digest = hashlib.sha256()
+    for leaf in map(np.asarray, jax.tree.leaves(tree)):
+        digest.update(f"{leaf.dtype}{leaf.shape}".encode())
+        digest.update(np.ascontiguousarray(leaf).tobytes())
+    return digest.hexdigest()
 
 
 @contextmanager

@@ -42,12 +42,13 @@ class MetricLog:
 
     Args:
         workdir: Folder of the run.
-        step: The step that training goes on from; rows of later steps, which a run that was cut off
-            has left, are removed.
+        step: The step that training goes on from; `None` at its beginning. Rows of later steps,
+            which a run that was cut off has left, are removed.
     """
 
-    def __init__(self, workdir: Path, step: int):
-        kept = [row for row in read_metrics(workdir) if row["step"] <= step]
+    def __init__(self, workdir: Path, step: int | None):
+        after = -1 if step is None else step
+        kept = [row for row in read_metrics(workdir) if row["step"] <= after]
         path = workdir / "metrics.jsonl"
         write_text(path, "".join(_line(row) for row in kept))
         self._start = time.perf_counter() - (kept[-1]["seconds"] if kept else 0.0)
@@ -74,7 +75,7 @@ def _line(row: Row) -> str:
     return json.dumps({"format": FORMAT} | row) + "\n"
 
 
-def _event_writer(workdir: Path, step: int) -> Any:
+def _event_writer(workdir: Path, step: int | None) -> Any:
     if importlib.util.find_spec("tensorboardX") is None:
         return None
     from tensorboardX import SummaryWriter  # imports torch wherever torch is installed

@@ -1,5 +1,10 @@
-"""Reading and writing a run's own files: each has a format version and is validated on reading."""
+"""Reading and writing a run's own files: each has a format version and is validated on reading.
 
+A JSON file has a digest of its content in it, and a zip file has checksums of its own, so no
+changed bit is taken for what was written.
+"""
+
+import hashlib
 import io
 import json
 from collections.abc import Callable, Mapping
@@ -13,7 +18,11 @@ from flowasd.files import write_bytes, write_text
 
 Content = TypeVar("Content")
 
-FORMAT = 5  # of all files of a run; raise it when one of them changes
+FORMAT = 6  # of all files of a run; raise it when one of them changes
+
+
+class Damaged(UserError):
+    """A file is not what was written."""
 
 
 def check_format(path: Path, found: Any, remedy: str) -> None:
@@ -31,14 +40,44 @@ def check_format(path: Path, found: Any, remedy: str) -> None:
         )
 
 
-def damaged(path: Path, error: Exception | str, remedy: str) -> UserError:
+def damaged(path: Path, error: Exception | str, remedy: str) -> Damaged:
     """Returns the error of a file that cannot be what it should be."""
-    return UserError(f"{path}: damaged ({' '.join(str(error).split())}); {remedy}")
+    return Damaged(f"{path}: damaged ({' '.join(str(error).split())}); {remedy}")
+
+
+def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what can be written as JSON, with the format version and a digest."""
+    versioned = {"format": FORMAT} | dict(content)
+    return versioned | {"digest": _digest(versioned)}
+
+
+def unsealed(path: Path, content: Any, remedy: str) -> dict[str, Any]:
+    """Returns what `sealed` was given.
+
+    Args:
+        path: The file, or the folder, that an error names.
+        content: What was read.
+        remedy: What to do if it is no good, as the end of a sentence.
+
+    Raises:
+        UserError: If it is of another format.
+        Damaged: If it is not what was written.
+    """
+    if not isinstance(content, dict):
+        raise damaged(path, "not an object", remedy)
+    check_format(path, content.get("format", 1), remedy)
+    if content.pop("digest", None) != _digest(content):
+        raise damaged(path, "its content is not what was written", remedy)
+    return {name: value for name, value in content.items() if name != "format"}
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def write_record(path: Path, content: dict[str, Any]) -> None:
-    """Writes JSON with the format version."""
-    write_text(path, json.dumps({"format": FORMAT} | content, indent=1))
+    """Writes JSON with the format version and a digest."""
+    write_text(path, json.dumps(sealed(content), indent=1))
 
 
 def read_record(path: Path, remedy: str) -> dict[str, Any]:
@@ -57,10 +96,7 @@ def read_record(path: Path, remedy: str) -> dict[str, Any]:
         raise UserError(f"{path} is missing; {remedy}") from error
     except (OSError, ValueError) as error:
         raise damaged(path, error, remedy) from error
-    if not isinstance(content, dict):
-        raise damaged(path, "not an object", remedy)
-    check_format(path, content.pop("format", 1), remedy)
-    return content
+    return unsealed(path, content, remedy)
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Any], key: str) -> None:

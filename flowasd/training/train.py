@@ -1,6 +1,7 @@
 """Training of a run: the loop that updates, validates, logs and keeps checkpoints."""
 
 import math
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import asdict
@@ -20,6 +21,7 @@ from flowasd.features.frontend import fit_standardisation
 from flowasd.flow.glow import Glow
 from flowasd.run.checkpoint import Checkpoints
 from flowasd.run.metric_log import MetricLog, Row, read_metrics
+from flowasd.run.records import Damaged
 from flowasd.run.splits import Opened, check_shared, record_splits
 from flowasd.run.workdir import open_workdir, record_config
 from flowasd.training import parallel
@@ -45,15 +47,23 @@ class Data(NamedTuple):
 
 
 def restore_state(checkpoints: Checkpoints, state: TrainState) -> TrainState | None:
-    """The state of the last checkpoint, if there is one; `state` gives the shapes."""
-    step = checkpoints.latest
-    if step is None:
-        return None
-    fields = state._asdict()
-    for item, names in ITEMS.items():
-        template = {name: fields[name] for name in names}
-        fields |= checkpoints.restore(step, item, template)
-    return TrainState(**fields)
+    """The state of the last intact checkpoint, if there is one; `state` gives the shapes.
+
+    All checkpoints are read, and a damaged one is removed, with a warning.
+    """
+    restored = None
+    for step in checkpoints.steps:
+        fields = state._asdict()
+        try:
+            for item, names in ITEMS.items():
+                fields |= checkpoints.restore(step, item, {name: fields[name] for name in names})
+        except Damaged as error:
+            if parallel.is_first():
+                tqdm.write(f"flowasd: {str(error).split(';')[0]}; it is removed", sys.stderr)
+            checkpoints.remove(step)
+        else:
+            restored = TrainState(**fields)
+    return restored
 
 
 def has_turned(validated: Sequence[float], patience: int, half: int) -> bool:
@@ -146,9 +156,9 @@ def fit(
     graph, state = initial_state(config, start, mesh)
     with closing(Checkpoints(workdir, create=True)) as checkpoints:
         restored = restore_state(checkpoints, state)
-        step, first = checkpoints.latest or 0, parallel.is_first()
-        rows = [] if restored is None else read_metrics(workdir)
-        nlls = [r["validation_nll"] for r in rows if "validation_nll" in r and r["step"] <= step]
+        step, first = checkpoints.latest, parallel.is_first()
+        rows = [] if step is None else [r for r in read_metrics(workdir) if r["step"] <= step]
+        nlls = [row["validation_nll"] for row in rows if "validation_nll" in row]
         with closing(MetricLog(workdir, step)) if first else nullcontext() as log:
             steps = run_steps(config.train, graph, state, data, mesh, restored, nlls)
             for reached, row in steps:

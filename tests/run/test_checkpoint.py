@@ -17,13 +17,13 @@ def test_best_checkpoint_is_kept_beside_the_last(tmp_path):
     card = {"data": "real", "config": {}, "machine_ids": ["id_00"], "std": [1.0], "start": ""}
     with closing(Checkpoints(tmp_path, create=True)) as checkpoints:
         for step in range(4):
-            tree = {"step": np.array([step])}
+            tree = {"step": np.array([step], np.int32)}
             checkpoints.save(step, tree, tree, card | {"mean": [step]}, gain=-float(step))
     assert sorted(int(path.name) for path in (tmp_path / "checkpoints").iterdir()) == [0, 3]
     with closing(Checkpoints(tmp_path)) as checkpoints:
         assert (checkpoints.best, checkpoints.latest) == (0, 3)
-        assert checkpoints.card(0) == card | {"mean": [0]}
-        restored = checkpoints.restore(0, "model", {"step": np.array([9])})
+        assert checkpoints.card(0).items() >= (card | {"mean": [0]}).items()
+        restored = checkpoints.restore(0, "model", {"step": np.array([9], np.int32)})
     np.testing.assert_array_equal(restored["step"], [0])
 
 
@@ -33,13 +33,13 @@ def test_reads_that_end_after_a_failed_restore_print_nothing(tmp_path, monkeypat
     usual = said.append
     monkeypatch.setattr(sys, "unraisablehook", usual)
     with closing(Checkpoints(tmp_path, create=True)) as checkpoints:
-        tree = {"step": np.array([1])}
+        tree = {"step": np.array([1], np.int32)}
         card = {"data": "real", "config": {}, "machine_ids": [], "mean": [], "std": [], "start": ""}
         checkpoints.save(1, tree, tree, card, gain=0.0)
         checkpoints.restore(1, "model", tree)
         assert sys.unraisablehook is usual
         with pytest.raises(UserError, match="this checkpoint is damaged"):
-            checkpoints.restore(1, "model", {"another": np.array([1])})
+            checkpoints.restore(1, "model", {"another": np.array([1], np.int32)})
     late, other = (
         SimpleNamespace(exc_value=error, object=None)
         for error in (RuntimeError("Event loop is closed"), RuntimeError("another"))

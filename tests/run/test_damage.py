@@ -2,25 +2,29 @@
 
 import io
 import json
+from contextlib import closing
 from itertools import product
 
 import jax
 import numpy as np
 import pytest
+from flax import nnx
 
 from flowasd.detector import Detector
 from flowasd.errors import UserError
 from flowasd.evaluation.assess import assess_to_csv, read_estimates
 from flowasd.evaluation.calibrate import calibrate_run
 from flowasd.evaluation.evaluate import evaluate
+from flowasd.flow.glow import glow_structure
 from flowasd.run.calibration_file import (
     CalibrationFile,
     calibration_key,
     load_calibration,
     save_calibration,
 )
+from flowasd.run.checkpoint import Checkpoints
 from flowasd.run.metric_log import MetricLog, read_metrics
-from flowasd.run.records import FORMAT
+from flowasd.run.records import FORMAT, sealed
 from flowasd.run.splits import read_splits
 from flowasd.run.workdir import read_config, record_config
 from flowasd.scoring.calibration import fit_normality
@@ -58,7 +62,7 @@ READERS = {
     "calibration.npz": (("score", "evaluate", "assess"), "repeat the training command"),
     "metrics.jsonl": (("evaluate", "resume"), "remove the file"),
     "results/assess.csv": (("evaluate",), "run --mode=assess again"),
-    CARD: (("score", "evaluate", "assess", "resume"), "repeat the training|remove the folder"),
+    CARD: (("score", "evaluate", "assess"), "repeat the training|remove the folder"),
 }
 
 
@@ -219,34 +223,79 @@ def test_no_damage_at_all_is_a_traceback(name, workdir, monkeypatch):
     ],
 )
 def test_what_lacks_its_parts_is_refused(name, content, workdir):
-    (workdir / name).write_text(json.dumps({"format": FORMAT} | content) + "\n")
-    with pytest.raises(UserError):
+    whole = {"format": FORMAT} | content if name.endswith("l") else sealed(content)
+    (workdir / name).write_text(json.dumps(whole) + "\n")
+    with pytest.raises(UserError, match=r"lacks|without|damaged"):
         evaluate(workdir)
 
 
-@pytest.mark.parametrize(
-    ("step", "item", "mode"),
-    [(BEST, "model", "score"), (LAST, "trainer", "train")],
-    ids=["model", "trainer"],
-)
-def test_damaged_arrays_are_one_line(step, item, mode, workdir, test_clips):
-    """The model is read to score; what training alone needs, when it goes on.
-
-    In a process of its own, since the reading of other arrays goes on for a while.
-    """
-    largest = max(workdir.glob(f"{step}/{item}/**/d/*"), key=lambda p: p.stat().st_size)
-    largest.write_bytes(largest.read_bytes()[:1000])
-    inputs = [f"--input={test_clips[0]}"] if mode == "score" else ["--config=configs/smoke.py"]
-    result = flowasd(f"--mode={mode}", f"--workdir={workdir}", *inputs)
-    assert_refused(result, f"{step}: this checkpoint is damaged", "; remove the folder")
+def test_damaged_arrays_are_one_line(workdir, test_clips):
+    largest_of(workdir, BEST, "model").write_bytes(bytes(1000))
+    result = flowasd("--mode=score", f"--workdir={workdir}", f"--input={test_clips[0]}")
+    assert_refused(result, f"{BEST}: this checkpoint is damaged", "; remove the folder")
     assert len(result.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", "{", '{"validation_gain": "low"}'])
-def test_a_damaged_figure_that_chooses_the_best_checkpoint_is_one_line(content, workdir):
+def largest_of(workdir, step, item):
+    return max(workdir.glob(f"{step}/{item}/**/d/*"), key=lambda path: path.stat().st_size)
+
+
+def test_no_flipped_bit_in_the_parameters_scores(workdir):
+    expected = nnx.as_pure(nnx.state(Detector.load(workdir).flow))
+    rng, refused = np.random.default_rng(0), 0
+    path = largest_of(workdir, BEST, "model")
+    content = path.read_bytes()
+    for _ in range(40):
+        damaged = bytearray(content)
+        damaged[int(rng.integers(len(content)))] ^= 1 << int(rng.integers(8))
+        path.write_bytes(damaged)
+        try:
+            restored = nnx.as_pure(nnx.state(Detector.load(workdir).flow))
+        except UserError as error:
+            refused += f"{BEST}: this checkpoint is damaged" in str(error)
+        else:  # the bit does not belong to what is read
+            jax.tree.map(np.testing.assert_array_equal, restored, expected)
+    assert refused > 20
+
+
+@pytest.mark.parametrize("item", ["model", "trainer", "card"])
+def test_training_goes_on_from_the_checkpoint_before_a_damaged_one(item, workdir, capsys):
+    """It ends with the bits that it had before."""
+    template = train_and_restore(workdir)
+    for path in [p for p in (workdir / LAST / item).rglob("*") if p.is_file()]:
+        path.write_bytes(garbage(path.read_bytes()))
+    restored = train_and_restore(workdir)
+    assert f"{LAST}: " in (said := capsys.readouterr().err)
+    assert "it is removed" in said
+    jax.tree.map(np.testing.assert_array_equal, restored, template)
+    steps = [row["step"] for row in read_metrics(workdir)]
+    assert steps == sorted(set(steps))
+
+
+def train_and_restore(workdir):
+    """The parameters after the last step."""
+    train(smoke_config(), workdir)
+    with closing(Checkpoints(workdir)) as checkpoints:
+        assert checkpoints.steps == [0, 20]
+        shapes = glow_structure(smoke_config().model, smoke_config().frontend.n_bands, 4)[1:]
+        return checkpoints.restore(
+            20, "model", dict(zip(("params", "constants"), shapes, strict=True))
+        )
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"validation_gain": 9.0}'])
+def test_a_changed_gain_chooses_no_other_checkpoint(content, workdir):
+    """The card has it, too, and only orbax needs a copy of its own, to train."""
     (workdir / LAST / "metrics" / "metrics").write_text(content)
-    with pytest.raises(UserError, match=r"checkpoints: damaged .*remove the folder of the damaged"):
-        Detector.load(workdir)
+    assert Detector.load(workdir).step == 0
+
+
+@pytest.mark.parametrize("content", ["", "{"])
+def test_a_damaged_gain_is_one_line(content, workdir):
+    (workdir / LAST / "metrics" / "metrics").write_text(content)
+    for action in (Detector.load, resume):
+        with pytest.raises(UserError, match=r"checkpoints: damaged .*remove the folder of the dam"):
+            action(workdir)
 
 
 @pytest.mark.parametrize("damage", [None, garbage, older])
