@@ -18,9 +18,9 @@ from flowasd.scoring.decision import clips_needed
 from flowasd.scoring.frame_nll import frame_nll
 from flowasd.training.bank import frame_bank
 from flowasd.training.gaussian import Gaussian, fit_gaussian
+from flowasd.training.loop import Data, run_steps
 from flowasd.training.parallel import local_mesh
 from flowasd.training.step import initial_state
-from flowasd.training.train import Data, run_steps
 
 MODEL = ModelConfig(levels=(LevelConfig(steps=4, width=64, kernel=(1, 1)),))
 VALIDATIONS = 5  # of a training
@@ -187,12 +187,12 @@ class FlowDetector(OutlierMixin, BaseEstimator):
         config = RunConfig(seed=seed, frontend=frontend, model=MODEL, train=train)
         mesh, n_held_out = local_mesh(), max(2, round(VALIDATION * len(rows)))
         graph, start = initial_state(config, self.gaussian_, mesh)
-        banks = (
+        training, held_out = (
             frame_bank(some, np.zeros(len(some), int), mesh, train.batch_size)
             for some in (rows[n_held_out:], rows[:n_held_out])
         )
         best, kept = 0.0, None
-        for state, row in run_steps(train, graph, start, Data(*banks), mesh):
+        for state, row in run_steps(train, graph, start, Data(training, held_out), mesh):
             if row.get("validation_gain", 0.0) > best:
                 best = row["validation_gain"]
                 kept = jax.tree.map(np.asarray, (state.params, state.constants))

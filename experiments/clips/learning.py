@@ -15,9 +15,9 @@ from flowasd.flow.glow import Glow
 from flowasd.scoring.frame_nll import frame_nll
 from flowasd.training.bank import frame_bank
 from flowasd.training.gaussian import fit_gaussian
+from flowasd.training.loop import Data, run_steps
 from flowasd.training.parallel import data_mesh
 from flowasd.training.step import initial_state
-from flowasd.training.train import Data, run_steps
 
 
 class Learnt(NamedTuple):

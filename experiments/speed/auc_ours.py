@@ -18,9 +18,9 @@ from flowasd.scoring.frame_nll import frame_nll
 from flowasd.scoring.rules import FRAME_STATISTICS
 from flowasd.training.bank import make_bank
 from flowasd.training.gaussian import Gaussian, starting_gaussian
+from flowasd.training.loop import Data, run_steps
 from flowasd.training.parallel import data_mesh
 from flowasd.training.step import initial_state
-from flowasd.training.train import Data, run_steps
 
 
 class Fold(NamedTuple):

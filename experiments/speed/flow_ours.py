@@ -15,9 +15,9 @@ from flowasd.flow.glow import Glow
 from flowasd.scoring.frame_nll import patch_nll
 from flowasd.training.bank import Bank
 from flowasd.training.gaussian import Gaussian
+from flowasd.training.loop import Data, run_steps
 from flowasd.training.parallel import data_mesh, replicate, split_rows
 from flowasd.training.step import TrainState, initial_state
-from flowasd.training.train import Data, run_steps
 
 CLIPS, FRAMES = 16, 320  # of a bank of noise
 DISPATCHES = 10_000  # more than are ever measured

@@ -17,9 +17,9 @@ from experiments.speed.shapes import shape_config
 from experiments.start.curves import COLUMNS, Curve, row_of
 from flowasd.files import write_csv
 from flowasd.training.gaussian import Gaussian
+from flowasd.training.loop import run_steps
 from flowasd.training.parallel import data_mesh
 from flowasd.training.step import initial_state
-from flowasd.training.train import run_steps
 
 DATA = flags.DEFINE_string("data", "", "Data set; if empty, the built-in SIMULATED corpus.")
 SHAPES = flags.DEFINE_list("shapes", ["mel", "image"], "Shapes of experiments/speed/shapes.py.")

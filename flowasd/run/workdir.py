@@ -1,6 +1,7 @@
 """The folder of a run and the config in it: what may change when the run goes on."""
 
 import shutil
+import tempfile
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -15,26 +16,35 @@ FREE = ("data.root", "data.cache", "data.bank_gb", "score.", "parallel.")
 REPEAT = "repeat the training command in another --workdir"
 
 
+def make_workdir(workdir: Path) -> None:
+    """Makes the folder of a run, unless it is there.
+
+    Raises:
+        UserError: If it cannot be written.
+    """
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=workdir).close()
+    except OSError as error:
+        raise UserError(
+            f"{workdir}: cannot write here ({error.strerror}); name another --workdir"
+        ) from error
+
+
 def open_workdir(workdir: Path, config: RunConfig) -> None:
-    """Makes the folder, or checks that the run in it has the same config.
+    """Takes the folder for a run, or checks that the run in it has the same config.
 
     A folder without a checkpoint holds no run yet, and its config is replaced. That of a run stays
     until `record_config`, so that a command that is refused leaves the run as it was.
 
     Raises:
-        UserError: If the folder cannot be written, or belongs to a run with another config.
+        UserError: If the folder belongs to a run with another config.
     """
     begun = has_checkpoint(workdir) and (workdir / "config.json").exists()
     if begun:
         check_same(workdir, read_config(workdir), config)
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        if not begun:
-            record_config(workdir, config)
-    except OSError as error:
-        raise UserError(
-            f"{workdir}: cannot write here ({error.strerror}); name another --workdir"
-        ) from error
+    if not begun:
+        record_config(workdir, config)
 
 
 def record_config(workdir: Path, config: RunConfig) -> None:

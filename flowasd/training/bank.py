@@ -40,6 +40,10 @@ class BatchSource(Protocol):
         """Returns the batch of a key; the same key gives the same batch from either source."""
         ...
 
+    def clips(self, key: PRNGKeyArray) -> Int[Array, " batch"]:
+        """Returns which clip each patch of that batch is from."""
+        ...
+
     def feed(
         self, keys: Key[Array, " step"], steps: int, mesh: Mesh
     ) -> Iterator[tuple[Drawable, Any]]:
@@ -90,6 +94,10 @@ class Bank:
         offset = (start[:, None] + jnp.arange(self.length)) % self.n_frames[clip][:, None]
         x = self.frames[self.first[clip][:, None] + offset]
         return Batch(x[..., None], self.machine[clip])
+
+    def clips(self, key: PRNGKeyArray) -> Int[Array, " batch"]:
+        """Returns which clip each patch of the batch of a key is from."""
+        return draw_places(self.n_frames, key, self.batch_size, self.length)[0]
 
     def feed(
         self, keys: Key[Array, " step"], steps: int, mesh: Mesh

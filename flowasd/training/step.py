@@ -27,6 +27,8 @@ class TrainState(NamedTuple):
         constants: What belongs to the flow and stays (the permutations of its linear maps).
         opt_state: State of the optimiser.
         key: Data of the random key of the run; a step folds its number into it.
+        rollbacks: How often training has gone back to a checkpoint, each time to go on with half
+            the learning rate.
     """
 
     step: Int[Array, ""]
@@ -34,18 +36,24 @@ class TrainState(NamedTuple):
     constants: PyTree
     opt_state: PyTree
     key: UInt32[Array, "2"]
+    rollbacks: Int[Array, ""]
 
 
 def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
-    """AdamW with linear warm-up, cosine decay to zero and clipping by the global norm."""
+    """AdamW with linear warm-up, cosine decay to zero and clipping by the global norm.
+
+    An update by a gradient that is not finite is skipped and counted.
+    """
     assert config.steps is not None, "see TrainConfig.for_clips"
     schedule = optax.warmup_cosine_decay_schedule(
         0.0, config.learning_rate, config.warmup_steps, config.steps
     )
-    return optax.chain(
+    clipped = optax.chain(
         optax.clip_by_global_norm(config.clip_norm),
         optax.adamw(schedule, weight_decay=config.weight_decay),
     )
+    never = jnp.iinfo(jnp.int32).max  # is the update by such a gradient accepted
+    return optax.apply_if_finite(clipped, max_consecutive_errors=never)
 
 
 def initial_state(
@@ -79,7 +87,8 @@ def _initialise(
     graph, params, constants = nnx.split(flow, nnx.Param, ...)
     params, constants = nnx.as_pure(params), nnx.as_pure(constants)
     opt_state = make_optimizer(train).init(params)
-    return graph, TrainState(jnp.int32(0), params, constants, opt_state, jax.random.key_data(key))
+    zero, data = jnp.int32(0), jax.random.key_data(key)
+    return graph, TrainState(zero, params, constants, opt_state, data, rollbacks=zero)
 
 
 def step_keys(key: PRNGKeyArray, step: int | Int[Array, ""]) -> Key[Array, "2"]:
@@ -110,7 +119,8 @@ def train_step(
         mesh: The devices that the batch is split over.
 
     Returns:
-        The state after, and the batch's mean loss and NLL in nats per dimension.
+        The state after, and the batch's mean loss and NLL in nats per dimension, which are NaN if
+        the update was `skipped`, because the loss or the gradient is not finite.
     """
     _, noise_key = step_keys(jax.random.wrap_key_data(state.key), state.step)
     x, machine = jax.lax.with_sharding_constraint(batch, parallel.split(mesh))
@@ -123,9 +133,16 @@ def train_step(
         return loss.mean(), own_nll.mean()
 
     (loss, own_nll), gradient = jax.value_and_grad(mean_loss, has_aux=True)(state.params)
-    updates, opt_state = make_optimizer(config).update(gradient, state.opt_state, state.params)
-    params = optax.apply_updates(state.params, updates)
+    # The optimiser looks at the gradient alone.
+    gradient = jax.tree.map(lambda g: jnp.where(jnp.isfinite(loss), g, jnp.nan), gradient)
+    optimizer = make_optimizer(config)
+    updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+    assert isinstance(opt_state, optax.ApplyIfFiniteState)
+    scale = 0.5**state.rollbacks
+    params = optax.apply_updates(state.params, jax.tree.map(lambda u: scale * u, updates))
+    done = opt_state.last_finite
     return state._replace(step=state.step + 1, params=params, opt_state=opt_state), {
-        "train_loss": loss,
-        "train_nll": own_nll,
+        "train_loss": jnp.where(done, loss, jnp.nan),
+        "train_nll": jnp.where(done, own_nll, jnp.nan),
+        "skipped": jnp.logical_not(done).astype(jnp.float32),
     }

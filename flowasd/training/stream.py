@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -60,9 +59,15 @@ class Stream:
 
     def draw(self, key: PRNGKeyArray) -> Batch:
         """Reads the patches that a bank of these clips draws by the same key."""
+        return Batch(*map(jnp.asarray, self.read(*map(np.asarray, self._places(key)))))
+
+    def clips(self, key: PRNGKeyArray) -> Int[Array, " batch"]:
+        """Returns which clip each patch of the batch of a key is from."""
+        return self._places(key)[0]
+
+    def _places(self, key: PRNGKeyArray) -> tuple[Int[Array, " batch"], Int[Array, " batch"]]:
         n_frames = jnp.asarray(self.features.n_frames)
-        clip, start = map(np.asarray, draw_places(n_frames, key, self.batch_size, self.length))
-        return Batch(*map(jnp.asarray, self.read(clip, start)))
+        return draw_places(n_frames, key, self.batch_size, self.length)
 
     def feed(
         self, keys: Key[Array, " step"], steps: int, mesh: Mesh
@@ -82,10 +87,10 @@ class Stream:
         tuple[Float[np.ndarray, "step batch length band 1"], Int[np.ndarray, "step batch"]]
     ]:
         """Yields this process's rows of every block of `steps` batches."""
-        n_frames = jnp.asarray(self.features.n_frames)
-        draw = partial(draw_places, n_frames, batch_size=self.batch_size, length=self.length)
         rows = np.split(np.arange(self.batch_size), jax.process_count())[jax.process_index()]
-        clip, start = (np.asarray(drawn)[:, rows] for drawn in jax.jit(jax.vmap(draw))(keys))
+        clip, start = (
+            np.asarray(drawn)[:, rows] for drawn in jax.jit(jax.vmap(self._places))(keys)
+        )
         batches = read_ahead(lambda i: self.read(clip[i], start[i]), range(len(clip)), 2 * steps)
         for _ in range(len(clip) // steps):
             x, machine = zip(*(next(batches) for _ in range(steps)), strict=True)

@@ -19,6 +19,25 @@ from flowasd.training import parallel
 from flowasd.training.bank import BatchSource, Drawable
 from flowasd.training.step import TrainState, step_keys, train_step
 
+SKIPPED_IN_A_ROW = 10  # updates after which training has diverged
+
+
+class Diverged(UserError):
+    """Loss or gradient are no longer finite.
+
+    Attributes:
+        step: The step reached.
+        state: The state there, whose parameters are the last finite ones.
+    """
+
+    def __init__(self, step: int, state: TrainState):
+        super().__init__(
+            f"training diverged before step {step}: the loss or its gradient is not finite; "
+            "lower --config.train.learning_rate"
+        )
+        self.step = step
+        self.state = state
+
 
 def patch_keys(state: TrainState, steps: int) -> Key[Array, " step"]:
     """The keys that draw the patches of the steps from the state's on to the last."""
@@ -38,6 +57,8 @@ def dispatch(
 ) -> tuple[TrainState, dict[str, Array]]:
     """Some updates, each on what it draws; the state after them, and the means of their metrics.
 
+    `skipped` is the number of updates that were skipped, and not a mean.
+
     Runs of one config and one number of clips share the compiled function.
     """
 
@@ -45,7 +66,8 @@ def dispatch(
         return train_step(state, drawable.draw(one), graph=graph, config=config, mesh=mesh)
 
     state, rows = jax.lax.scan(step, state, by)
-    reached = state, jax.tree.map(jnp.mean, rows)
+    skipped = rows.pop("skipped").sum()
+    reached = state, jax.tree.map(jnp.nanmean, rows) | {"skipped": skipped}
     return jax.lax.with_sharding_constraint(reached, parallel.replicated(mesh))
 
 
@@ -67,25 +89,20 @@ def updates(
 
     Yields:
         The state (valid until the next one is asked for, since its memory is used again) and its
-        metrics.
+        metrics. Among these is `skipped` if updates were skipped because loss or gradient were not
+        finite.
 
     Raises:
-        UserError: If the loss is no longer finite.
+        Diverged: If ten updates or more were skipped, one after the other.
     """
     assert config.steps is not None, "see TrainConfig.for_clips"
     reached = int(state.step)
     for drawable, by in source.feed(patch_keys(state, config.steps), config.log_every, mesh):
         state, means = dispatch(state, drawable, by, graph=graph, config=config, mesh=mesh)
         reached += config.log_every
-        row: Row = {"step": reached} | {key: float(mean) for key, mean in means.items()}
-        check_finite(row)
-        yield state, row
-
-
-def check_finite(row: Row) -> None:
-    """Raises a `UserError` if a metric of a step is not finite."""
-    if not all(map(math.isfinite, row.values())):
-        raise UserError(
-            f"training diverged before step {row['step']}: the loss is not finite; "
-            "lower --config.train.learning_rate"
-        )
+        numbers = {key: float(mean) for key, mean in means.items()}
+        skipped = numbers.pop("skipped")
+        if skipped and int(state.opt_state.notfinite_count) >= SKIPPED_IN_A_ROW:
+            raise Diverged(reached, state)
+        row: Row = {"step": reached} | {k: v for k, v in numbers.items() if math.isfinite(v)}
+        yield state, row | ({"skipped": skipped} if skipped else {})

@@ -1,5 +1,6 @@
 """The update of one step: optimiser, schedule, and bands without variance."""
 
+from dataclasses import replace
 from functools import partial
 
 import jax
@@ -37,17 +38,50 @@ def test_learning_rate_warms_up_and_decays_and_gradients_are_clipped():
 @pytest.mark.slow
 def test_silent_bands_train_to_what_they_validate_to(tmp_path):
     """Bands without variance, to which the noise of training is added."""
+    _, means = made_step(tmp_path, silent=4)()
+    assert means["train_nll"] == means["train_loss"] < 3
+
+
+def made_step(folder, silent=1000):
+    """One update of the smoke run's flow on noise: a function of the changes of state and batch."""
     config, rng = smoke_config(), np.random.default_rng(0)
     n_bands = config.frontend.n_bands
     frames = rng.normal(size=(600, n_bands)).astype(np.float32)
-    frames[:, ::4] = 0
-    features = save_features(tmp_path, np.split(frames, 6))
+    frames[:, ::silent] = 0
+    features = save_features(folder, np.split(frames, 6))
     statistics = Standardisation(np.zeros(n_bands, np.float32), np.ones(n_bands, np.float32))
     mesh, machine = data_mesh(), np.zeros(6, np.int32)
     bank = make_bank(features, machine, statistics, mesh, *size_of(config))
     start = starting_gaussian(features, machine, statistics)
-    graph, state = initial_state(config, start, mesh)
+    train = replace(config.train, warmup_steps=0, steps=100)
+    graph, state = initial_state(replace(config, train=train), start, mesh)
     patch_key, _ = step_keys(jax.random.wrap_key_data(state.key), 0)
-    step = jax.jit(partial(train_step, graph=graph, config=config.train, mesh=mesh))
-    _, means = step(state, bank.draw(patch_key))
-    assert means["train_nll"] == means["train_loss"] < 3
+    batch = bank.draw(patch_key)
+    step = jax.jit(partial(train_step, graph=graph, config=train, mesh=mesh))
+    return lambda x=batch.x, **changes: step(state._replace(**changes), batch._replace(x=x))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e30])
+def test_an_update_that_is_not_finite_is_skipped_and_counted(value, tmp_path):
+    step = made_step(tmp_path)
+    before, _ = step()
+    x = np.zeros((smoke_config().train.batch_size, 1, smoke_config().frontend.n_bands, 1))
+    x[3, 0, 5] = value
+    after, means = step(jax.numpy.asarray(x, np.float32), **before._asdict())
+    assert (means["skipped"], after.opt_state.notfinite_count) == (1, 1)
+    assert np.isnan(means["train_loss"])
+    assert after.step == before.step + 1
+    jax.tree.map(np.testing.assert_array_equal, after.params, before.params)
+    onwards, means = step(**after._asdict())
+    assert (means["skipped"], onwards.opt_state.notfinite_count) == (0, 0)
+
+
+@pytest.mark.slow
+def test_a_rollback_halves_the_learning_rate(tmp_path):
+    step = made_step(tmp_path)
+    start, _ = step()
+    once, _ = step(**start._asdict())
+    half, _ = step(**start._replace(rollbacks=np.int32(1))._asdict())
+    for a, b, c in zip(*(jax.tree.leaves(s.params) for s in (start, once, half)), strict=True):
+        np.testing.assert_allclose(np.asarray(c) - a, (np.asarray(b) - a) / 2, atol=1e-6)

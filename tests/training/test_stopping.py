@@ -7,9 +7,9 @@ from flowasd.config import level
 from flowasd.features.frontend import Standardisation
 from flowasd.training.bank import make_bank
 from flowasd.training.gaussian import starting_gaussian
+from flowasd.training.loop import Data, has_turned, run_steps
 from flowasd.training.parallel import data_mesh
 from flowasd.training.step import initial_state
-from flowasd.training.train import Data, has_turned, run_steps
 from tests.conftest import smoke_config
 from tests.training.conftest import save_features
 

@@ -19,6 +19,7 @@ from flowasd.flow.objective import OBJECTIVES
 from flowasd.run.checkpoint import Checkpoints
 from flowasd.run.metric_log import read_metrics
 from flowasd.training import train, updates
+from flowasd.training.fit import restore_state
 from flowasd.training.gaussian import starting_gaussian
 from flowasd.training.parallel import data_mesh
 from flowasd.training.step import initial_state
@@ -36,7 +37,7 @@ def saved_arrays(workdir, step):
     _, state = initial_state(config, start, mesh)
     checkpoints = Checkpoints(workdir)
     assert checkpoints.latest == step
-    restored = train.restore_state(checkpoints, state)
+    restored = restore_state(checkpoints, state)
     checkpoints.close()
     return jax.tree.leaves(restored)
 
@@ -100,12 +101,6 @@ def test_step_depends_on_seed_alone(run, tmp_path):
         train.train(config, workdir)
         losses.append(read_metrics(workdir)[-1]["train_nll"])
     assert losses[0] == losses[1] != losses[2]
-
-
-@pytest.mark.slow
-def test_divergence_is_an_error(tmp_path):
-    with pytest.raises(UserError, match="diverged"):
-        train.train(smoke_config({"train.learning_rate": 1e30}), tmp_path)
 
 
 @pytest.fixture
