@@ -9,6 +9,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -42,8 +43,10 @@ def write_bytes(path: Path, content: bytes, sync: bool = True) -> None:
                 file.flush()
                 os.fsync(file.fileno())
         os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    except OSError:  # such as a full disk, on which it would take room
+        with suppress(OSError):
+            partial.unlink()
+        raise
 
 
 def write_csv(path: Path, rows: Iterable[Sequence[object]]) -> None:

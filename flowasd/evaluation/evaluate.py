@@ -8,7 +8,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 from jaxtyping import Float
 
@@ -23,9 +22,12 @@ from flowasd.evaluation.examples import Example, ScoredClip, choose
 from flowasd.evaluation.samples import Spectra, sample_spectra
 from flowasd.explaining import explain_heard
 from flowasd.features.cache import Features, hear_all, source_features
+from flowasd.features.frontend import standardise
+from flowasd.run.devices import require_devices
 from flowasd.run.metric_log import Row, read_metrics
-from flowasd.run.splits import CALIBRATING, KEPT, open_recorded, refuse_seen
+from flowasd.run.splits import CALIBRATING, KEPT, Opened, open_recorded, refuse_seen
 from flowasd.scoring.decision import alarm_threshold, gamma_threshold
+from flowasd.scoring.inversion import ALLOWED, inversion_error
 from flowasd.scoring.rules import RULES
 
 ASSESSMENT = Path("results", "assess.csv")
@@ -108,7 +110,8 @@ def evaluate(
     detector = Detector.load(workdir, config)
     start = time.perf_counter()
     source, features = _open_test(workdir, detector)
-    bands, test, rule = features.clips(), source.splits["test"], detector.config.score.rule
+    bands, test = features["test"].clips(), source.splits["test"]
+    rule = detector.config.score.rule
     ready = time.perf_counter()
     judged = detector.judge(bands, [clip.machine_id for clip in test])
     clips = [
@@ -122,6 +125,7 @@ def evaluate(
     summary = _summary(detector, source, clips, columns, times, history)
     alpha = detector.config.score.alpha if alpha is None else alpha
     summary["decisions"] = decisions(detector, clips, alpha)
+    summary["inversion_error"] = _inversion_error(detector, source, features)
     normal_scores = {
         machine_id: detector.normal_scores(machine_id)
         for machine_id in sorted({clip.machine_id for clip in clips})
@@ -168,17 +172,28 @@ def _spectra(
     return spectra
 
 
-def _open_test(workdir: Path, detector: Detector) -> tuple[Source, Features]:
-    """The run's own test clips, or those of a data set that was named later."""
+def _open_test(workdir: Path, detector: Detector) -> Opened:
+    """The run's own clips, or the test clips of a data set that was named later."""
     config = detector.config
     if config.data.root == detector.trained_root:
         source, features = open_recorded(workdir, config)
     else:
         source = open_test(config.data)
         features = source_features(source, config.frontend, config.data.cache_folder)
-    test = features["test"]
-    refuse_seen(workdir, source.splits["test"], test.recordings, [*KEPT, CALIBRATING])
-    return source, test
+    recordings = features["test"].recordings
+    refuse_seen(workdir, source.splits["test"], recordings, [*KEPT, CALIBRATING])
+    return source, features
+
+
+def _inversion_error(
+    detector: Detector, source: Source, features: Mapping[str, Features]
+) -> float | None:
+    """Of the validation clips; `None` where only test clips are at hand."""
+    if "validation" not in features:
+        return None
+    clips = [standardise(clip, detector.statistics) for clip in features["validation"].clips()]
+    machine, length = source.machine_index("validation"), detector.config.train.patch_length
+    return inversion_error(detector.flow, clips, machine, length)
 
 
 def _summary(
@@ -207,7 +222,7 @@ def _summary(
         "validation_nll_at_start": validated.get(0),
         "test_nll_normal": sum(normal) / len(normal) if normal else None,
         "times": {"train_s": history[-1]["seconds"] if history else None} | times,
-        "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
+        "device": require_devices(),
         "versions": {"python": platform.python_version()} | {p: version(p) for p in PACKAGES},
     }
 
@@ -234,6 +249,11 @@ def describe(evaluation: Evaluation) -> str:
     if missing:
         ids = ", ".join(sorted(missing))
         lines.append(f"No AUC for {ids}: it takes labelled normal and anomalous test clips.")
+    if (error := summary["inversion_error"]) is not None and error > ALLOWED:
+        lines.append(
+            f"The flow cannot be inverted in float32: inverse(forward(x)) is off by {error:.2g}, "
+            "so its scores are not to be trusted; lower --config.train.learning_rate."
+        )
     lines.append(describe_decisions(summary["decisions"]))
     return "\n".join(lines)
 

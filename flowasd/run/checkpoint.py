@@ -73,6 +73,7 @@ class Checkpoints:
             options = ocp.CheckpointManagerOptions(
                 create=False,
                 read_only=True,
+                save_interval_steps=0,
                 enable_async_checkpointing=False,
                 multiprocessing_options=alone,
             )

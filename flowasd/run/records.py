@@ -47,7 +47,7 @@ def damaged(path: Path, error: Exception | str, remedy: str) -> Damaged:
 
 def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
     """Returns what can be written as JSON, with the format version and a digest."""
-    versioned = {"format": FORMAT} | dict(content)
+    versioned = json.loads(json.dumps({"format": FORMAT} | dict(content)))  # as it will be read
     return versioned | {"digest": _digest(versioned)}
 
 

@@ -11,6 +11,7 @@ from flowasd.config import RunConfig
 from flowasd.features.frontend import Standardisation
 from flowasd.flow.glow import Glow, glow_structure
 from flowasd.run.checkpoint import Checkpoints
+from flowasd.run.devices import require_devices
 from flowasd.run.workdir import check_same, read_config
 from flowasd.settings import build
 
@@ -39,8 +40,10 @@ def restore_best(workdir: Path) -> Restored:
     """Restores the checkpoint that is kept for scoring, without what only training needs.
 
     Raises:
-        UserError: If the folder holds no checkpoint, or a damaged one.
+        UserError: If the folder holds no checkpoint, or a damaged one, or JAX does not find the
+            devices that were asked for.
     """
+    require_devices()
     with closing(Checkpoints(workdir)) as checkpoints:
         step = checkpoints.best
         card = checkpoints.card(step)

@@ -38,11 +38,12 @@ def open_workdir(workdir: Path, config: RunConfig) -> None:
     until `record_config`, so that a command that is refused leaves the run as it was.
 
     Raises:
-        UserError: If the folder belongs to a run with another config.
+        UserError: If the folder cannot be written, or belongs to a run with another config.
     """
     begun = has_checkpoint(workdir) and (workdir / "config.json").exists()
     if begun:
         check_same(workdir, read_config(workdir), config)
+    make_workdir(workdir)
     if not begun:
         record_config(workdir, config)
 

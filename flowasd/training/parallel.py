@@ -7,6 +7,7 @@ numbers are drawn as on one device, so a seed gives the same batches on any numb
 import os
 import re
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NoReturn
@@ -22,6 +23,11 @@ from flowasd.config import ParallelConfig
 from flowasd.errors import UserError
 
 HEARTBEAT = 30  # seconds of silence after which a process counts as dead
+SILENT, WAIT = 15, 300  # seconds that a process waits for the others, without a word and in all
+ALONE = (
+    "if it is meant to be alone, unset the launcher's variable, such as SLURM_NTASKS or "
+    "OMPI_COMM_WORLD_SIZE"
+)
 
 
 def launched_together(env: Mapping[str, str]) -> bool:
@@ -36,8 +42,10 @@ def launched_together(env: Mapping[str, str]) -> bool:
     config: Any = jax.config
     on_tpu_vm = "tpu" in (config.jax_platforms or "")  # JAX sets this on a Cloud TPU's host
     asks_metadata = on_tpu_vm and not {"TPU_SKIP_MDS_QUERY", "TPU_WORKER_HOSTNAMES"} & env.keys()
+    # In an interactive step, SLURM_NTASKS may be the number of tasks of the whole job.
+    slurm_tasks = int(env.get("SLURM_STEP_NUM_TASKS", env.get("SLURM_NTASKS", 1)))
     return (
-        ("SLURM_STEP_NODELIST" in env and int(env.get("SLURM_NTASKS", 1)) > 1)
+        ("SLURM_STEP_NODELIST" in env and slurm_tasks > 1)
         or int(env.get("OMPI_COMM_WORLD_SIZE", 1)) > 1
         or {"KUBERNETES_SERVICE_HOST", "JOB_COMPLETION_INDEX"} <= env.keys()
         or "," in env.get("TPU_WORKER_HOSTNAMES", "")
@@ -70,10 +78,14 @@ def processes(config: ParallelConfig) -> Iterator[None]:
         return
     jax.config.update("jax_enable_preemption_service", False)  # it would catch SIGTERM
     try:
-        jax.distributed.initialize(
-            **address, heartbeat_timeout_seconds=HEARTBEAT, shutdown_timeout_seconds=HEARTBEAT
-        )
-        multihost_utils.sync_global_devices("start")  # gloo waits only 30 s for a first collective
+        with _limited_wait():
+            jax.distributed.initialize(
+                **address,
+                initialization_timeout=2 * WAIT,
+                heartbeat_timeout_seconds=HEARTBEAT,
+                shutdown_timeout_seconds=HEARTBEAT,
+            )
+            multihost_utils.sync_global_devices("start")  # gloo waits 30 s for a first collective
     except (RuntimeError, TypeError, ValueError) as error:
         raise UserError(
             f"the processes of this run do not find each other ({_first_line(error)}); give each "
@@ -89,6 +101,32 @@ def processes(config: ParallelConfig) -> Iterator[None]:
             f"process {jax.process_index()} cannot go on with the others ({_first_line(error)}); "
             "start all of them again, and the run goes on from its last checkpoint"
         ) from error
+
+
+@contextmanager
+def _limited_wait() -> Iterator[None]:
+    """Says soon that this process waits for others, and ends it when it has waited too long.
+
+    JAX would say nothing, and end the process by an abort that nobody can catch.
+    """
+
+    def say(what: str) -> None:
+        print(f"flowasd: {what}", file=sys.stderr, flush=True)
+
+    def give_up() -> None:
+        say(f"the other processes did not come within {WAIT} s; {ALONE}")
+        os._exit(2)
+
+    waits = f"this process waits for the others of its run, {WAIT} s at most; {ALONE}"
+    timers = [threading.Timer(SILENT, say, [waits]), threading.Timer(WAIT, give_up)]
+    for timer in timers:
+        timer.daemon = True
+        timer.start()
+    try:
+        yield
+    finally:
+        for timer in timers:
+            timer.cancel()
 
 
 def tells_of_others(error: Exception) -> bool:

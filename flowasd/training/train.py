@@ -1,5 +1,6 @@
 """Training of a run, from its config to its last step."""
 
+import sys
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -10,6 +11,7 @@ from flowasd.data.source import Source, open_source
 from flowasd.errors import UserError
 from flowasd.features.cache import Features, source_features
 from flowasd.features.frontend import fit_standardisation
+from flowasd.run.devices import require_devices
 from flowasd.run.lock import sole_training
 from flowasd.run.splits import Opened, check_shared, record_splits
 from flowasd.run.workdir import open_workdir, record_config
@@ -36,11 +38,14 @@ def train(config: RunConfig, workdir: Path, given: Opened | None = None) -> None
             another process trains in the workdir.
     """
     with parallel.processes(config.parallel), ExitStack() as held:
+        devices = require_devices()
         parallel.check_batch_size(config.train.batch_size)
         with parallel.first_before_others():  # the others find corpus and features in the cache
             if parallel.is_first():
                 held.enter_context(sole_training(workdir))
             source, features = open_run(config, workdir, given)
+        if parallel.is_first():
+            print(f"flowasd: trains on {devices}", file=sys.stderr)
         train_together(config, workdir, source, features)
 
 

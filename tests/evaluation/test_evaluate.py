@@ -14,6 +14,7 @@ from flowasd.evaluation.assess import BLEND, SEVERITIES
 from flowasd.evaluation.evaluate import describe, describe_step, evaluate
 from flowasd.evaluation.results import write_results
 from flowasd.report.report import write_report
+from flowasd.run.records import read_record, write_record
 from flowasd.scoring.rules import RULES
 from tests.conftest import smoke_config
 from tests.evaluation.assessments import rows, write_assessment
@@ -128,9 +129,9 @@ def test_clips_that_were_trained_on_are_not_evaluated(evaluated, tmp_path):
     """The run's own data set has changed since."""
     copy = tmp_path / "run"
     shutil.copytree(evaluated, copy)
-    record = json.loads((copy / "splits.json").read_text())
+    record = read_record(copy / "splits.json", "")
     del record["splits"]["train"][min(record["splits"]["train"])]
-    (copy / "splits.json").write_text(json.dumps(record))
+    write_record(copy / "splits.json", record)
     with pytest.raises(UserError, match="1 of the train split differ"):
         evaluate(copy)
 

@@ -11,7 +11,7 @@ from flowasd.errors import UserError
 from flowasd.evaluation.evaluate import Evaluation, ScoredClip
 from flowasd.evaluation.metrics import Row, summary
 from flowasd.evaluation.results import FILE_COLUMNS, FORMATS, format_of, write_results
-from flowasd.run.records import FORMAT
+from flowasd.run.records import FORMAT, sealed
 from flowasd.scoring.rules import RULES
 
 # What a file name may hold: separators, quotes, line breaks and what is not ASCII.
@@ -146,5 +146,6 @@ def test_the_summary_holds_every_number_and_its_format(tmp_path):
     evaluation = make_evaluation()
     write_results(tmp_path, evaluation)
     read = json.loads((tmp_path / "results" / "summary.json").read_text())
-    assert read == {"format": FORMAT} | evaluation.summary
+    assert read == sealed(evaluation.summary)
+    assert read.items() >= ({"format": FORMAT} | evaluation.summary).items()
     assert read["metrics"]["std"]["Average"] == {"auc": 1.0, "pauc": 0.75}

@@ -19,6 +19,7 @@ from flowasd.evaluation.calibrate import calibrate_run
 from flowasd.evaluation.evaluate import evaluate
 from flowasd.features.cache import Features
 from flowasd.run.metric_log import read_metrics
+from flowasd.run.records import read_record, write_record
 from flowasd.run.splits import record_splits, splits_of
 from flowasd.run.workdir import read_config, record_config
 from flowasd.training.train import train
@@ -130,9 +131,9 @@ def test_a_calibration_looks_at_what_the_run_was_trained_on(moved):
     workdir, _ = moved
     (workdir / "calibration.npz").unlink()
     path = workdir / "splits.json"
-    recorded = json.loads(path.read_text())
+    recorded = read_record(path, "")
     recorded["splits"]["train"] |= recorded["splits"]["validation"]
-    path.write_text(json.dumps(recorded))
+    write_record(path, recorded)
     with pytest.raises(UserError, match=r"splits?\b.*(differ|belong)"):
         calibrate_run(workdir)
 

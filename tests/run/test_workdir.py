@@ -6,7 +6,7 @@ from dataclasses import asdict
 import pytest
 
 from flowasd.errors import UserError
-from flowasd.run.records import FORMAT
+from flowasd.run.records import FORMAT, write_record
 from flowasd.run.workdir import open_workdir, read_config, record_config
 from tests.conftest import smoke_config
 
@@ -60,8 +60,7 @@ def test_every_difference_inside_a_level_is_named(tmp_path):
     begin(tmp_path)
     config = asdict(smoke_config())
     config["model"]["levels"][0]["width"] = 8
-    path = tmp_path / "config.json"
-    path.write_text(json.dumps({"format": FORMAT} | config))
+    write_record(tmp_path / "config.json", config)
     with pytest.raises(UserError, match=r"differing keys: model\.levels\[0\]\.width \(8 → 16\);"):
         open_workdir(tmp_path, smoke_config())
 

@@ -184,6 +184,8 @@ POD = {"KUBERNETES_SERVICE_HOST": "10.0.0.1"}
         (SLURM | {"SLURM_NTASKS": "4"}, False),  # the batch script itself, outside of srun
         (SLURM | STEP | {"SLURM_NTASKS": "1"}, False),
         (SLURM | STEP | {"SLURM_NTASKS": "4"}, True),
+        # An interactive step of a job that has more tasks.
+        (SLURM | STEP | {"SLURM_NTASKS": "4", "SLURM_STEP_NUM_TASKS": "1"}, False),
         ({"OMPI_COMM_WORLD_SIZE": "1"}, False),
         ({"OMPI_COMM_WORLD_SIZE": "2"}, True),
         (POD, False),
@@ -194,3 +196,19 @@ POD = {"KUBERNETES_SERVICE_HOST": "10.0.0.1"}
 )
 def test_only_a_launcher_of_several_processes_joins_them(env, together):
     assert parallel.launched_together(env) == together
+
+
+def test_a_process_whose_others_do_not_come_says_so_and_ends():
+    """In a process of its own, which JAX would end by an abort."""
+    code = (
+        "from flowasd.config import ParallelConfig; from flowasd.training import parallel\n"
+        "parallel.SILENT, parallel.WAIT = 0.5, 2\n"
+        "with parallel.processes(ParallelConfig()): pass"
+    )
+    env = os.environ | SLURM | {"SLURM_STEP_NODELIST": "localhost", "SLURM_NTASKS": "4"}
+    line = [sys.executable, "-c", code]
+    ended = subprocess.run(line, env=env, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 2
+    waits, gives_up = ended.stderr.splitlines()
+    assert waits.startswith("flowasd: this process waits for the others")
+    assert gives_up.startswith("flowasd: the other processes did not come")
