@@ -2,8 +2,9 @@
 
 The sorted paths are cut into blocks, and every block becomes one Parquet file in the output
 folder, `scores/NAME.parquet`. If files of a block could not be scored, `errors/NAME.parquet` lists
-them. NAME is a hash of the block's paths and of the model, so that a command that was stopped can
-be repeated and scores only the blocks that are missing.
+them. NAME is a hash of the block's paths and of the model, and a shard holds a digest of what the
+files contained. A command that was stopped, or whose files have changed, can be repeated: it scores
+the blocks that are missing, that have changed, or in which a file could not be scored.
 """
 
 import contextlib
@@ -39,7 +40,7 @@ try:
     import ray
     import ray.data
 
-    from flowasd.serving.remote import fetch, find_recordings
+    from flowasd.serving.remote import content_of, fetch, find_recordings
 except ImportError as error:
     raise UserError(f"--engine=ray: {error}; install the extra, 'flowasd[ray]'") from error
 
@@ -111,7 +112,10 @@ def score_fleet(
         alpha = detector.config.score.alpha if alpha is None else alpha
         settings = [model, asdict(detector.config.score), machine_id, alpha]
         blocks = cut_blocks(paths, settings, files_per_block)
-        score_blocks(folder, blocks, (workdir.absolute(), machine_id, config, alpha), actors)
+        arguments = (workdir.absolute(), machine_id, config, alpha)
+        reused = score_blocks(folder, blocks, arguments, actors)
+    if reused:
+        print(f"flowasd: {reused} of {len(paths)} files had been scored before", file=sys.stderr)
     shards = [folder / "errors" / f"{name}.parquet" for name in blocks]
     failed = sum(pq.read_metadata(shard).num_rows for shard in shards if shard.exists())
     if failed:
@@ -142,8 +146,12 @@ def score_blocks(
     blocks: dict[str, list[str]],
     arguments: Arguments,
     actors: int | None,
-) -> None:
-    """Scores the blocks that have no shard of scores yet, and writes their shards."""
+) -> int:
+    """Scores the blocks whose shards are missing, outdated or have errors, and writes these shards.
+
+    Returns:
+        The number of files that did not have to be scored.
+    """
     scores, errors = folder / "scores", folder / "errors"
     scores.mkdir(parents=True, exist_ok=True)
     errors.mkdir(exist_ok=True)
@@ -152,10 +160,18 @@ def score_blocks(
         raise UserError(
             f"{folder} holds the scores of other files or of another model; name another --output"
         )
-    missing = [{"name": name, "paths": blocks[name]} for name in blocks if name not in done]
+    contents = {name: content_of(paths) for name, paths in blocks.items()}
+    missing = [
+        {"name": name, "paths": blocks[name], "content": content}
+        for name, content in contents.items()
+        if name not in done
+        or (errors / f"{name}.parquet").exists()
+        or _content(scores / f"{name}.parquet") != content
+    ]
+    reused = sum(map(len, blocks.values())) - sum(len(block["paths"]) for block in missing)
     if not missing:
-        return
-    progress = {"total": len(blocks), "initial": len(done), "unit": "shard"}
+        return reused
+    progress = {"total": len(blocks), "initial": len(blocks) - len(missing), "unit": "shard"}
     with tqdm(desc="score", disable=None, **progress) as bar:
         for row in _scored(missing, arguments, actors).iter_rows():
             shard = f"{row['name']}.parquet"
@@ -165,6 +181,12 @@ def score_blocks(
                 (errors / shard).unlink(missing_ok=True)
             write_bytes(scores / shard, row["scores"])
             bar.update()
+    return reused
+
+
+def _content(shard: Path) -> str:
+    """The digest of what the files of a shard contained."""
+    return (pq.read_schema(shard).metadata or {}).get(b"content", b"").decode()
 
 
 def _scored(
@@ -234,7 +256,7 @@ class Scorer:
         """Scores the files of a block.
 
         Args:
-            block: Its `name` and the `paths` of its files.
+            block: Its `name`, the `paths` of its files, and a digest of their `content`.
 
         Returns:
             Its `name`, and the bytes of its Parquet files `scores` and `errors`. If all files
@@ -260,7 +282,7 @@ class Scorer:
                     scored.append(row | {"path": path})
         return {
             "name": block["name"],
-            "scores": _parquet(scored, SCORES),
+            "scores": _parquet(scored, SCORES.with_metadata({"content": block["content"]})),
             "errors": _parquet(failed, ERRORS) if failed else b"",
         }
 

@@ -1,5 +1,6 @@
 """Recordings on this machine or behind URLs that fsspec knows."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -7,6 +8,7 @@ import fsspec
 
 from flowasd.data.audio import AUDIO_SUFFIXES, find_audio
 from flowasd.errors import UserError
+from flowasd.files import read_ahead
 
 
 def find_recordings(inputs: Sequence[str]) -> list[str]:
@@ -48,6 +50,23 @@ def _list_url(url: str) -> Iterator[str]:
         name = PurePosixPath(file)
         if name.suffix.lower() in AUDIO_SUFFIXES and not name.name.startswith("."):
             yield system.unstrip_protocol(file)
+
+
+def content_of(paths: Sequence[str]) -> str:
+    """Returns a digest of what files contain; behind a URL, of what the store says of the file."""
+    found = read_ahead(_fingerprint, paths, 32)
+    return hashlib.sha256("\n".join(found).encode()).hexdigest()
+
+
+def _fingerprint(path: str) -> str:
+    try:
+        if "://" not in path:
+            with Path(path).open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        system, remote = fsspec.url_to_fs(path)
+        return str(system.ukey(remote))  # of name, size, time and ETag, as far as they are known
+    except Exception as error:  # every backend of fsspec has its own exceptions
+        return repr(error)  # scoring says what is wrong
 
 
 def fetch(path: str, folder: Path) -> Path | UserError:

@@ -128,16 +128,17 @@ def test_a_second_run_does_what_is_missing(run, scored, clips, scratch, tmp_path
     shutil.copytree(scored[0], output)
     before = {path: path.stat().st_mtime_ns for path in output.glob("*/*")}
     assert len(list(output.glob("scores/*"))) == 9  # of four files each
-    missing = sorted(output.glob("scores/*"))[3]
+    failed = {output / "scores" / path.name for path in output.glob("errors/*")}
+    missing = sorted(set(output.glob("scores/*")) - failed)[3]
     missing.unlink()
     with started(scratch, run, output, f"{near}/*.wav", f"file://{far}/*.wav") as process:
         _, stderr = process.communicate(timeout=200)
     assert process.returncode == 1, stderr
     after = {path: path.stat().st_mtime_ns for path in output.glob("*/*")}
-    block = {missing, output / "errors" / missing.name}
     assert after.keys() == before.keys()
-    assert {path for path in after if after[path] != before[path]} == block & before.keys()
-    assert missing.exists()
+    redone = {missing, *failed, *output.glob("errors/*")}  # what failed is tried again
+    assert {path for path in after if after[path] != before[path]} == redone
+    assert "24 of 36 files had been scored before" in stderr
     again, once = (pq.read_table(root / "scores").to_pydict() for root in (output, scored[0]))
     assert again["path"] == once["path"]
     np.testing.assert_allclose(again["score"], once["score"], rtol=1e-5)
@@ -148,6 +149,33 @@ def test_a_folder_with_other_scores_is_refused(scored):
     output, _, _ = scored
     with pytest.raises(UserError, match="another --output"):
         score_blocks(output, {"0123": ["a.wav"]}, (Path("run"), None, None, 0.1), 2)
+
+
+@pytest.mark.slow
+def test_files_that_were_mended_or_replaced_are_scored_again(run, clips, scratch, tmp_path):
+    """Replaced at the same size and time, too."""
+    recordings, output = tmp_path / "recordings", tmp_path / "scored"
+    shutil.copytree(clips[1], recordings)
+
+    def scores():
+        with started(scratch, run, output, recordings) as process:
+            _, stderr = process.communicate(timeout=200)
+        found = {Path(row["path"]).name: row["score"] for row in rows(output / "scores")}
+        return process.returncode, found, stderr
+
+    assert scores()[0] == 1
+    replaced, mended = sorted(recordings.glob("normal_id_00*"))[0], recordings / CORRUPT
+    times, other = replaced.stat(), sorted(recordings.glob("normal_id_02*"))[0]
+    replaced.write_bytes(other.read_bytes())
+    os.utime(replaced, ns=(times.st_atime_ns, times.st_mtime_ns))
+    shutil.copy(other, mended)
+    status, found, stderr = scores()
+    assert status == 0, stderr
+    assert not rows(output / "errors")
+    detector = Detector.load(run)
+    for path in recordings.iterdir():
+        assert found[path.name] == pytest.approx(detector.score([path])[0], rel=1e-5)
+    assert "of 10 files had been scored before" in stderr
 
 
 def test_names_of_blocks_hold_still():
