@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -70,12 +71,8 @@ def test_a_command_runs(words, folder, monkeypatch):
 @pytest.fixture
 def registries():
     """Takes out again what an example adds."""
-    registries: tuple[dict[str, Any], ...] = (FRONTENDS, OBJECTIVES, LAYOUTS, FORMATS)
-    kept = [dict(registry) for registry in registries]
-    yield
-    for registry, before in zip(registries, kept, strict=True):
-        registry.clear()
-        registry.update(before)
+    with patch.dict(FRONTENDS), patch.dict(OBJECTIVES), patch.dict(LAYOUTS), patch.dict(FORMATS):
+        yield
 
 
 @pytest.mark.slow
