@@ -53,6 +53,7 @@ class Checkpoints:
         options = ocp.CheckpointManagerOptions(
             create=create,
             read_only=not create,
+            save_interval_steps=int(create),  # orbax warns of another one where it only reads
             best_fn=gain,
             best_mode="max",
             preservation_policy=policy.AnyPreservationPolicy([policy.LatestN(1), keep_best]),
