@@ -86,9 +86,12 @@ def _parse_flags(
     help_page: Callable[[Sequence[str]], str] | None,
 ) -> Sequence[str]:
     """Parses the flags; a wrong one, or a config that does not load, is a `UserError`."""
-    if help_page is not None and HELP & set(argv):
-        print(help_page(argv[1:]))
-        sys.exit(0)
+    if HELP & set(argv):
+        if help_page is None:
+            app.usage(shorthelp=True, writeto_stdout=True)
+        else:
+            print(help_page(argv[1:]))
+        sys.exit(0)  # absl's own help ends with 1
     try:
         program, *words = flags.FLAGS([argv[0], *map(expanded, argv[1:])])
         if "config" in flags.FLAGS and (config := flags.FLAGS["config"].value) is not None:

@@ -73,7 +73,7 @@ class Checkpoints:
             options = ocp.CheckpointManagerOptions(
                 create=False,
                 read_only=True,
-                save_interval_steps=0,
+                save_interval_steps=0,  # orbax warns of another one where it only reads
                 enable_async_checkpointing=False,
                 multiprocessing_options=alone,
             )
