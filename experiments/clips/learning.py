@@ -50,12 +50,11 @@ def learn(config: RunConfig, train: Pooled, validation: Pooled) -> tuple[Learnt,
     start = fit_gaussian(z[:, None], ones, train.machine, (STD_FLOOR / statistics.std) ** 2)
     config = config.for_clips(len(train.x))
     graph, state = initial_state(config, start, mesh)
-    data = Data(
-        *(
-            frame_bank(standardise(own.x, statistics), own.machine, mesh, config.train.batch_size)
-            for own in (train, validation)
-        )
+    known, held_out = (
+        frame_bank(standardise(own.x, statistics), own.machine, mesh, config.train.batch_size)
+        for own in (train, validation)
     )
+    data = Data(known, held_out)
     validated = []
     for reached, row in run_steps(config.train, graph, state, data, mesh):
         if "validation_nll" in row:

@@ -112,17 +112,26 @@ class Checkpoints:
         """Writes one step; `model` and `trainer` are pytrees of arrays.
 
         The step with the largest gain is kept for scoring, beside the last one.
+
+        Raises:
+            UserError: If the step cannot be written, such as on a full disk.
         """
         digests = {"model": _digest(model), "trainer": _digest(trainer)}
-        self._manager.save(
-            step,
-            args=ocp.args.Composite(
-                model=ocp.args.StandardSave(model),
-                trainer=ocp.args.StandardSave(trainer),
-                card=ocp.args.JsonSave(sealed({**card, "digests": digests, "gain": gain})),
-            ),
-            metrics={"validation_gain": gain},
+        items = ocp.args.Composite(
+            model=ocp.args.StandardSave(model),
+            trainer=ocp.args.StandardSave(trainer),
+            card=ocp.args.JsonSave(sealed({**card, "digests": digests, "gain": gain})),
         )
+        try:
+            self._manager.save(step, args=items, metrics={"validation_gain": gain})
+        except Exception as error:  # orbax raises plain exceptions where a disk is full
+            if isinstance(error, UserError) or jax.process_count() > 1:
+                raise  # another process may have been lost
+            why = str(error).strip().split("\n", 1)[0] or type(error).__name__
+            raise UserError(
+                f"{self._manager.directory / str(step)} cannot be written ({why}); mend this, and "
+                "the same command goes on from the checkpoint before"
+            ) from error
 
     def card(self, step: int) -> dict[str, Any]:
         """Returns config, machine IDs and front-end statistics of a step.
