@@ -6,7 +6,7 @@ from pathlib import Path
 
 from flowasd.band_detector import CLIPS_AT_ONCE, BandDetector
 from flowasd.errors import UserError
-from flowasd.features.cache import Heard, hear
+from flowasd.features.hearing import Heard, hear
 from flowasd.scoring.rules import Judged
 
 
@@ -36,7 +36,7 @@ def file_results(
 ) -> Iterator[Result]:
     """Yields a result for every path, in order; see `Detector.results`."""
     for first in range(0, len(paths), CLIPS_AT_ONCE):
-        some = hear(paths[first : first + CLIPS_AT_ONCE], detector.frontend)
+        some = hear(paths[first : first + CLIPS_AT_ONCE], detector.frontend, detector.config.data)
         yield from _score_some(detector, some, machine_id)
 
 
@@ -56,6 +56,7 @@ def _score_some(
             continue
         heard.append(result.bands)
         results.append(Result(path, known))
+        del result  # a long clip must go before the next one comes
     scored = [result.machine_id for result in results if result.error is None]
     judged = iter(detector.judge(heard, scored))
     rule = detector.config.score.rule

@@ -8,8 +8,8 @@ import soundfile
 from flowasd.data.audio import find_audio
 from flowasd.detector import Detector
 from flowasd.errors import UserError
-from flowasd.features.cache import Heard, hear
 from flowasd.features.frontend import standardise
+from flowasd.features.hearing import Heard, hear
 from flowasd.training.train import train
 from tests.conftest import smoke_config
 

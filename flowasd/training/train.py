@@ -189,7 +189,7 @@ def open_run(config: RunConfig, workdir: Path, given: Opened | None = None) -> O
         open_workdir(workdir, config)
     if given is None:
         source = open_source(config.data, config.seed)
-        features = source_features(source, config.frontend, config.data.cache_folder)
+        source, features = source_features(source, config.frontend, config.data)
     else:
         source, features = given
     pooled = config.frontend.pooling.window > 0

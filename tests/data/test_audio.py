@@ -187,9 +187,9 @@ def test_read_all_decodes_no_more_than_a_window_ahead(tmp_path, monkeypatch):
     path = write_pcm(tmp_path / "a.wav", SIGNAL, 2)
     decoded = []
 
-    def counted(path, sample_rate):
+    def counted(path, *settings):
         decoded.append(path)
-        return read_audio(path, sample_rate)
+        return read_audio(path, *settings)
 
     monkeypatch.setattr(audio, "read_audio", counted)
     clips = cast(Generator, read_all([path] * 100, RATE))
