@@ -58,7 +58,7 @@ def read_audio(
             raise _unreadable(path) from error
     if samples.size == 0:
         raise UserError(f"{path}: holds no samples; remove it or record it again")
-    if not np.isfinite(samples).all():
+    if not np.isfinite([samples.min(), samples.max()]).all():
         raise UserError(f"{path}: holds NaN or infinite samples; export it again")
     return samples
 
@@ -126,7 +126,9 @@ def _decode(file: soundfile.SoundFile, sample_rate: int) -> Float[np.ndarray, " 
     rate, missing = file.samplerate, file.frames
     # libsndfile takes longer to turn 16-bit FLAC into floats than NumPy does, for the same ones
     is_short = file.subtype == "PCM_16"
-    resampler = soxr.ResampleStream(rate, sample_rate, 1, dtype="float32", quality="HQ")
+    resampler = None
+    if rate != sample_rate:
+        resampler = soxr.ResampleStream(rate, sample_rate, 1, dtype="float32", quality="HQ")
     samples, end = np.empty(-(-missing * sample_rate // rate) + 1, np.float32), 0
     while missing:
         some = min(missing, max(1, BLOCK // file.channels))
@@ -134,10 +136,10 @@ def _decode(file: soundfile.SoundFile, sample_rate: int) -> Float[np.ndarray, " 
         missing -= some
         if len(block) < some:
             raise ValueError("the file ends too early")
-        block = block * np.float32(2**-15 if is_short else 1)
-        if rate != sample_rate:
-            block = resampler.resample_chunk(block, last=not missing)
-        samples[end : end + len(block)] = block
+        scale = np.float32(2**-15 if is_short else 1)
+        if resampler:
+            block, scale = resampler.resample_chunk(block * scale, last=not missing), np.float32(1)
+        np.multiply(block, scale, out=samples[end : end + len(block)])
         end += len(block)
     return samples[:end]
 

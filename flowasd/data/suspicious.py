@@ -4,6 +4,8 @@ They are refused wherever recordings are heard, for training as for scoring, unl
 `config.data.suspicious` is `keep`.
 """
 
+import math
+
 import numpy as np
 from jaxtyping import Float
 
@@ -11,6 +13,8 @@ from flowasd.errors import UserError
 
 LOUDEST = 10.0  # full scale is 1; the overshoot of a resampler or a mix stays far below
 QUIETEST = 1e-5  # -100 dB, below the noise of any 16-bit converter
+
+_AT_ONCE = 2**20
 
 ANSWERS = ("refuse", "warn", "keep")  # of `config.data.suspicious`
 
@@ -37,9 +41,17 @@ def suspicion(samples: Float[np.ndarray, " samples"], window: int) -> str | None
             f"has {samples.size} samples, less than half of the analysis window of {window}; "
             "record for longer"
         )
-    if float(samples.std()) < QUIETEST:
+    if _deviation(samples) < QUIETEST:
         return (
             "its first channel is silent, or has one value throughout; check the microphone, or "
             "export another channel"
         )
     return None
+
+
+def _deviation(samples: Float[np.ndarray, " samples"]) -> float:
+    """The standard deviation, of which no array as long as the samples is made."""
+    mean = samples.mean()
+    starts = range(0, samples.size, _AT_ONCE)
+    parts = (samples[first : first + _AT_ONCE] - mean for first in starts)
+    return math.sqrt(sum(float(np.dot(part, part)) for part in parts) / samples.size)

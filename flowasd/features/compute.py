@@ -15,7 +15,7 @@ from flowasd.features.pooling import rank_weighted, window_starts
 
 CLIPS_PER_BATCH = 4  # the overlapping frames of four of ten seconds, 5 to 12 MB, stay in the cache
 LENGTHS = (1, 2, 3, 4, 6, 8, 10, 12, 16, 20, 25, 30)  # seconds that short clips are padded to
-BLOCK = 30  # seconds; of a long clip, so many are computed at once
+BLOCK = 10  # seconds; of a long clip, so many are computed at once
 
 Bands = Float[np.ndarray, "time band"]
 
