@@ -1,5 +1,6 @@
 """The Python API: a trained detector, restored from its workdir, that scores recordings."""
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from os import PathLike
@@ -12,6 +13,7 @@ from flowasd.band_detector import BandDetector
 from flowasd.errors import UserError
 from flowasd.explaining import explain_heard
 from flowasd.features.hearing import Heard, hear_all
+from flowasd.features.outliers import lost_highs
 from flowasd.features.recordings import Recordings, hear_recordings, ids_of
 from flowasd.file_results import Result, file_results
 from flowasd.files import Scratch
@@ -253,6 +255,9 @@ class Detector(BandDetector):
         ids = ids_of([name for name, _ in named], machine_ids) or [
             self.machine_id_of(name) for name, _ in named
         ]
+        for name, own in named:
+            if doubt := lost_highs(own.bands, self.statistics, self.frontend):
+                warnings.warn(f"{name}: {doubt}", stacklevel=3)
         heard = [own for _, own in named]
         return heard, self.judge([own.bands for own in heard], ids)
 

@@ -1,6 +1,7 @@
 """Training of a run: the loop that updates, validates, logs and keeps checkpoints."""
 
 import math
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import asdict
@@ -17,6 +18,7 @@ from flowasd.data.source import Source, open_source
 from flowasd.errors import UserError
 from flowasd.features.cache import Features, source_features
 from flowasd.features.frontend import fit_standardisation
+from flowasd.features.outliers import unlike_others
 from flowasd.flow.glow import Glow
 from flowasd.run.checkpoint import Checkpoints
 from flowasd.run.metric_log import MetricLog, Row, read_metrics
@@ -201,6 +203,8 @@ def open_run(config: RunConfig, workdir: Path, given: Opened | None = None) -> O
             "lower it"
         )
     if first:
+        for doubt in unlike_others(source.splits["train"], features["train"]):
+            warnings.warn(doubt, stacklevel=2)
         record_splits(workdir, source, features)
         record_config(workdir, config)
     else:
