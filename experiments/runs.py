@@ -74,6 +74,6 @@ def numbers(flag: flags.FlagHolder[list[str]]) -> list[int]:
         raise UserError(f"--{flag.name}: {error}; write it as --{flag.name}=0,4") from error
 
 
-def command(main: Callable[[], None]) -> None:
+def command(main: Callable[[], int | None]) -> None:
     """Runs the main function of an experiment on the command's flags and exits."""
     run_command(main, "experiments")

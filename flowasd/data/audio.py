@@ -16,7 +16,7 @@ import soundfile
 import soxr
 from jaxtyping import Float
 
-from flowasd.data.headers import check_wav
+from flowasd.data.headers import check_header
 from flowasd.errors import UserError
 from flowasd.files import read_ahead
 
@@ -89,7 +89,7 @@ def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
         raise UserError(f"{path}: neither .wav nor .flac; convert it first")
     with contextlib.ExitStack() as stack:
         try:
-            size_at = check_wav(path)
+            size_at = check_header(path)
             source = stack.enter_context(path.open("rb"))
             if size_at is not None:
                 source = stack.enter_context(_sized(source, size_at))

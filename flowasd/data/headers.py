@@ -1,5 +1,6 @@
-"""Whether all samples that the header of a WAV file counts are there; libsndfile does not ask.
+"""Whether a header counts the samples that are there; libsndfile believes it.
 
+A FLAC file says how many samples it has, and libsndfile notices where some are missing. In WAV,
 RIFF, RIFX (big-endian), RF64 and BW64 (64-bit sizes) and Sony's W64 are rows of chunks, of which
 `data` holds the samples.
 """
@@ -34,11 +35,11 @@ class _Chunk(NamedTuple):
     size_at: int
 
 
-def check_wav(path: Path) -> int | None:
+def check_header(path: Path) -> int | None:
     """Checks that a file holds the samples that its header counts, and not many more.
 
     Args:
-        path: A WAV file; another one is not looked into.
+        path: A WAV or FLAC file; another one is not looked into.
 
     Returns:
         Where in the file the number of bytes of samples is 0 although samples follow, as where a
@@ -57,7 +58,30 @@ def check_wav(path: Path) -> int | None:
                 return _check_data(path, file, chunk, align)
             if chunk.length > there:
                 raise UserError(f"{path}: cut short before its samples begin; fetch it again")
+        _check_flac(path, file)
     return None
+
+
+def _check_flac(path: Path, file: BinaryIO) -> None:
+    """Refuses FLAC with far more bytes than its samples can take, whatever they are."""
+    file.seek(0)
+    start = file.read(26)
+    if not start.startswith(b"fLaC\0") or len(start) < 26:
+        return
+    packed = int.from_bytes(start[18:26], "big")  # 20 bits of rate, 3, 5, and 36 of the length
+    channels, bits = 1 + (packed >> 41 & 7), 1 + (packed >> 36 & 31)
+    n_samples, block = packed & 2**36 - 1, max(16, int.from_bytes(start[8:10], "big"))
+    # A channel that is the difference of two has a bit more. A frame begins with 16 bytes at most.
+    most = n_samples * channels * (bits + 1) // 8 + (1 + n_samples // block) * (20 + 8 * channels)
+    file.seek(4)
+    last = False
+    while not last and len(header := file.read(4)) == 4:  # of metadata, such as a picture
+        last = header[0] > 127
+        file.seek(int.from_bytes(header[1:], "big"), 1)
+    if n_samples and path.stat().st_size - file.tell() > most + 4096:
+        raise UserError(
+            f"{path}: its header counts {n_samples} samples, and many more follow; encode it again"
+        )
 
 
 def _check_data(path: Path, file: BinaryIO, data: _Chunk, align: int) -> int | None:
