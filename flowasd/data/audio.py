@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -202,7 +202,12 @@ def find_audio(patterns: Sequence[str]) -> list[Path]:
     found = {pattern: _matches(pattern) for pattern in patterns}
     if missing := [pattern for pattern, paths in found.items() if not paths]:
         raise UserError(f"{', '.join(missing[:5])}: matches no .wav or .flac file")
-    return sorted({path for paths in found.values() for path in paths})
+    # Several links, or a link and its folder, may lead to one recording: its shortest path counts.
+    real, places = cache(Path.resolve), {}
+    every = {path for paths in found.values() for path in paths}
+    for path in sorted(every, key=lambda path: (len(path.parts), path)):
+        places.setdefault((real(path.parent), path.name), path)
+    return sorted(places.values())
 
 
 def _matches(pattern: str) -> list[Path]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Float
 
 from flowasd.features.frontend import FrontendConfig, bands
 from flowasd.features.pooling import rank_weighted, window_starts
@@ -18,6 +18,8 @@ LENGTHS = (1, 2, 3, 4, 6, 8, 10, 12, 16, 20, 25, 30)  # seconds that short clips
 BLOCK = 10  # seconds; of a long clip, so many are computed at once
 
 Bands = Float[np.ndarray, "time band"]
+
+_pool_window = jax.jit(rank_weighted, static_argnames="decay")
 
 
 def compute_bands(
@@ -58,7 +60,9 @@ def _short_bands(
     ]
 
 
-def _long_bands(samples: Float[np.ndarray, "_"], frontend: FrontendConfig) -> Bands:
+def _long_bands(
+    samples: Float[np.ndarray, "_"], frontend: FrontendConfig
+) -> Float[np.ndarray, "_ band"]:
     hop, n_spectra = frontend.hop_length, frontend.n_spectra(len(samples))
     around = -(-frontend.n_fft // hop)  # frames at either end of a block, whose windows it cuts
     count = max(1, BLOCK * frontend.sample_rate // hop)
@@ -74,19 +78,14 @@ def _long_bands(samples: Float[np.ndarray, "_"], frontend: FrontendConfig) -> Ba
     return _pooled(spectra, frontend) if frontend.windows[0] else spectra
 
 
-def _pooled(spectra: Bands, frontend: FrontendConfig) -> Bands:
+def _pooled(
+    spectra: Float[np.ndarray, "_ band"], frontend: FrontendConfig
+) -> Float[np.ndarray, "_ band"]:
     """The same as `pool`, one window after the other."""
     window, hop = frontend.windows
     frame, pooled = np.zeros((window, frontend.n_bands), np.float32), []
     for first in window_starts(len(spectra), window, hop):
         some = spectra[first : first + window]
         frame[: len(some)] = some
-        pooled.append(np.asarray(_pool_window(frame, len(some), frontend.pooling.decay)))
+        pooled.append(np.asarray(_pool_window(frame, len(some), decay=frontend.pooling.decay)))
     return np.stack(pooled)
-
-
-@jax.jit
-def _pool_window(
-    frames: Float[Array, "time band"], n_frames: Int[Array, ""], decay: float
-) -> Float[Array, " band"]:
-    return rank_weighted(frames, n_frames, decay)
