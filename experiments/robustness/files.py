@@ -3,14 +3,15 @@
 python -m experiments.robustness.files [--count=10000] [--seed=0]
 
 Files of five formats with eight damages are made by chance and read. The table has, for each
-damage, how many were read, how many were refused, and how many did neither: another exception, a
-message of several lines, or more memory than a file of a second can need.
+damage, how many were read, how many were refused, and how many did neither: another exception or a
+warning, a message of several lines, or more memory than a file of a second can need.
 """
 
 import resource
 import sys
 import tempfile
 import time
+import warnings
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -90,6 +91,7 @@ def peak() -> float:
 
 
 def main() -> int:
+    warnings.simplefilter("error")
     folder, start = Path(WORKDIR.value), time.process_time()
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:

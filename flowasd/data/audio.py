@@ -58,7 +58,9 @@ def read_audio(
             raise _unreadable(path) from error
     if samples.size == 0:
         raise UserError(f"{path}: holds no samples; remove it or record it again")
-    if not np.isfinite([samples.min(), samples.max()]).all():
+    with np.errstate(invalid="ignore"):
+        lowest, highest = samples.min(), samples.max()
+    if not np.isfinite([lowest, highest]).all():
         raise UserError(f"{path}: holds NaN or infinite samples; export it again")
     return samples
 
@@ -136,10 +138,11 @@ def _decode(file: soundfile.SoundFile, sample_rate: int) -> Float[np.ndarray, " 
         missing -= some
         if len(block) < some:
             raise ValueError("the file ends too early")
-        scale = np.float32(2**-15 if is_short else 1)
+        if is_short:
+            block = block * np.float32(2**-15)
         if resampler:
-            block, scale = resampler.resample_chunk(block * scale, last=not missing), np.float32(1)
-        np.multiply(block, scale, out=samples[end : end + len(block)])
+            block = resampler.resample_chunk(block, last=not missing)
+        samples[end : end + len(block)] = block
         end += len(block)
     return samples[:end]
 
