@@ -9,12 +9,12 @@ from flowasd.data.clips import Clip
 from flowasd.features.cache import Features
 from flowasd.features.frontend import EDGES, FrontendConfig, Standardisation
 
-FAR = 10.0  # times the spread; real and simulated normal clips stay below 4
+FAR = 10.0  # times the spread; real and simulated clips stay below 5
 SPREAD_FLOOR = 1.0  # dB; clips of a very steady machine may differ by so much
 FEWEST = 5  # clips that have a spread
 
 HIGH = 0.8  # of the highest frequency; above it a recording of a lower rate is empty
-EMPTY = 25.0  # dB below normal; real normal clips stay within 15, upsampled ones are beyond 32
+EMPTY = 20.0  # dB below the other bands; real clips stay within 9, upsampled ones are beyond 29
 
 
 def unlike_others(clips: Sequence[Clip], features: Features) -> Iterator[str]:
