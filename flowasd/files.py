@@ -32,8 +32,12 @@ def write_bytes(path: Path, content: bytes) -> None:
     # It has the number of the process, so that two processes can write the same file, and is short
     # however long the name of the file is.
     partial = path.with_name(f".{zlib.crc32(os.fsencode(path.name)):08x}.{os.getpid()}.partial")
-    partial.write_bytes(content)
-    os.replace(partial, path)
+    try:
+        partial.write_bytes(content)
+        os.replace(partial, path)
+    except OSError:  # such as a full disk, or a name that is too long
+        partial.unlink(missing_ok=True)
+        raise
 
 
 def write_csv(path: Path, rows: Iterable[Sequence[object]]) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 import soundfile
 from absl import flags
 
-from experiments.robustness.files import peak
+from experiments.robustness.reading import peak
 from experiments.runs import command
 from flowasd.config import parse, pooled_config
 from flowasd.data.source import DataConfig

@@ -218,6 +218,21 @@ def test_read_all_decodes_no_more_than_a_window_ahead(tmp_path, monkeypatch):
     assert len(decoded) <= 5 + 8
 
 
+def test_a_long_file_is_decoded_when_it_is_asked_for(tmp_path, monkeypatch):
+    path = write_pcm(tmp_path / "a.wav", SIGNAL, 2)
+    decoded = []
+
+    def counted(path, *settings):
+        decoded.append(path)
+        return read_audio(path, *settings)
+
+    monkeypatch.setattr(audio, "read_audio", counted)
+    monkeypatch.setattr(audio, "LONG", 0.1)
+    for done, (_, samples) in enumerate(read_all([path] * 20, RATE), 1):
+        assert not isinstance(samples, UserError)
+        assert len(decoded) == done
+
+
 def test_read_all_of_nothing_is_empty():
     assert list(read_all([], RATE)) == []
 

@@ -9,8 +9,8 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiments.robustness.files import end_of
 from experiments.robustness.made import DAMAGES, FORMATS, write
+from experiments.robustness.reading import end_of
 from flowasd.data.audio import read_audio
 from flowasd.errors import UserError
 

@@ -6,16 +6,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import soxr
 
+from flowasd.config import parse, pooled_config
+from flowasd.data.audio import read_audio
 from flowasd.data.clips import Clip
 from flowasd.data.source import DataConfig, Source
 from flowasd.errors import UserError
 from flowasd.features.cache import cached_features, source_features
-from flowasd.features.frontend import Standardisation
-from flowasd.features.hearing import hear, hear_samples
+from flowasd.features.frontend import Standardisation, fit_standardisation
+from flowasd.features.hearing import Heard, hear, hear_samples
 from flowasd.features.outliers import lost_highs, unlike_others
 from tests.features.recordings import FRONTEND, record
 
+SLIDER = parse(pooled_config()).frontend
 NOISE = np.random.default_rng(0).normal(size=16000) / 10
 SUSPICIOUS = {
     "silent": (np.zeros(16000), "is silent"),
@@ -96,3 +100,18 @@ def test_a_recording_of_a_lower_rate_is_doubted():
     assert lost_highs(np.full((5, 16), -90.0, np.float32), statistics, frontend) is None
     nothing_there = statistics._replace(mean=empty[0])
     assert lost_highs(empty, nothing_there, frontend) is None
+
+
+def test_real_clips_are_heard_without_a_doubt_and_upsampled_ones_with_one(recordings, folder):
+    paths = sorted(recordings.glob("slider/train/*.flac"))[::10]
+    features = cached_features(paths, SLIDER, folder)
+    clips = [Clip(path, path.name.split("_")[2], 0) for path in paths]
+    assert not [*unlike_others(clips, features)]
+    statistics = fit_standardisation(features.clips())
+    for path, bands in zip(paths, features.clips(), strict=True):
+        assert lost_highs(bands, statistics, SLIDER) is None
+        samples = read_audio(path)
+        narrow = soxr.resample(soxr.resample(samples, 16000, 8000), 8000, 16000)
+        ((_, heard),) = hear_samples([(path, np.clip(narrow, -1, 1))], SLIDER)
+        assert isinstance(heard, Heard)
+        assert lost_highs(heard.bands, statistics, SLIDER)
