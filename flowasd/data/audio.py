@@ -69,7 +69,7 @@ def check_length(name: Path, n_samples: int, rate: int, max_seconds: float) -> N
     """Raises a `UserError` if a recording has an absurd rate, or lasts too long."""
     if not RATES[0] <= rate <= RATES[1]:
         raise UserError(
-            f"{name}: has a rate of {rate} Hz, and 1 kHz to 1 MHz can be; correct the rate"
+            f"{name}: has a rate of {rate} Hz, and 1 kHz to 1 MHz can be read; correct its header"
         )
     if n_samples >= _ENDLESS:
         raise UserError(f"{name}: cannot be read, it does not say its length; encode it again")
@@ -83,14 +83,9 @@ def check_length(name: Path, n_samples: int, rate: int, max_seconds: float) -> N
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
     """Opens a file whose header can be believed, before any sample is decoded."""
-    if not path.is_file():
-        if path.exists() and not path.is_dir():  # a pipe may never end
-            raise UserError(f"{path}: not a regular file; copy its content to one")
-        raise UserError(f"{path}: no such file")
-    if path.suffix.lower() not in AUDIO_SUFFIXES:
-        raise UserError(f"{path}: neither .wav nor .flac; convert it first")
     with contextlib.ExitStack() as stack:
         try:
+            _check_name(path)
             size_at = check_header(path)
             source = stack.enter_context(path.open("rb"))
             if size_at is not None:
@@ -102,6 +97,16 @@ def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
         if file.format not in FORMATS:
             raise UserError(f"{path}: holds {file.format}, not WAV or FLAC; convert it first")
         yield file
+
+
+def _check_name(path: Path) -> None:
+    """Raises a `UserError` unless a path is that of a file with the right suffix."""
+    if not path.is_file():
+        if path.exists() and not path.is_dir():  # a pipe may never end
+            raise UserError(f"{path}: not a regular file; copy its content to one")
+        raise UserError(f"{path}: no such file")
+    if path.suffix.lower() not in AUDIO_SUFFIXES:
+        raise UserError(f"{path}: neither .wav nor .flac; convert it first")
 
 
 @contextlib.contextmanager

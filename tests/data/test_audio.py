@@ -103,6 +103,10 @@ def test_a_missing_file_is_refused(tmp_path):
     assert_refused(tmp_path / "nowhere.wav", "no such file")
 
 
+def test_a_name_that_no_file_can_have_is_refused(tmp_path):
+    assert_refused(tmp_path / ("x" * 300 + ".wav"), "cannot be read")
+
+
 def test_a_folder_is_refused(tmp_path):
     (tmp_path / "folder.wav").mkdir()
     assert_refused(tmp_path / "folder.wav", "no such file")
