@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NoReturn
@@ -45,6 +46,7 @@ def run_command(
             all flags.
     """
     logging.set_verbosity(logging.ERROR)
+    warnings.formatwarning = lambda message, *_: f"{name}: warning: {message}\n"
     parser = partial(_parse_flags, take_words=take_words, help_page=help_page)
     try:
         app.run(lambda _: _run(main), flags_parser=parser)

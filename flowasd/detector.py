@@ -1,5 +1,6 @@
 """The Python API: a trained detector, restored from its workdir, that scores recordings."""
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from os import PathLike
@@ -11,7 +12,8 @@ from jaxtyping import Float
 from flowasd.band_detector import BandDetector
 from flowasd.errors import UserError
 from flowasd.explaining import explain_heard
-from flowasd.features.cache import Heard, hear_all
+from flowasd.features.hearing import Heard, hear_all
+from flowasd.features.outliers import lost_highs
 from flowasd.features.recordings import Recordings, hear_recordings, ids_of
 from flowasd.file_results import Result, file_results
 from flowasd.files import Scratch
@@ -181,7 +183,7 @@ class Detector(BandDetector):
             True
         """
         path = Path(recording).expanduser()
-        (heard,) = hear_all([path], self.frontend)
+        (heard,) = hear_all([path], self.frontend, self.config.data)
         return explain_heard(self, heard, machine_id or self.machine_id_of(path))
 
     def enrol(
@@ -206,7 +208,10 @@ class Detector(BandDetector):
             >>> detector.enrol(["normal_id_00_00000000.flac"], "id_08").known_ids[-1]
             'id_08'
         """
-        heard = [own for _, own in hear_recordings(recordings, self.frontend, sample_rate)]
+        heard = [
+            own
+            for _, own in hear_recordings(recordings, self.frontend, sample_rate, self.config.data)
+        ]
         row = self.enrolment([own.bands for own in heard], machine_id)
         enrolment = Enrolment(row, tuple(own.recording for own in heard))
         wider = self.with_machine(machine_id, row)
@@ -246,10 +251,13 @@ class Detector(BandDetector):
         machine_ids: str | Sequence[str] | None,
         sample_rate: int | None,
     ) -> tuple[list[Heard], list[Judged]]:
-        named = hear_recordings(recordings, self.frontend, sample_rate)
+        named = hear_recordings(recordings, self.frontend, sample_rate, self.config.data)
         ids = ids_of([name for name, _ in named], machine_ids) or [
             self.machine_id_of(name) for name, _ in named
         ]
+        for name, own in named:
+            if doubt := lost_highs(own.bands, self.statistics, self.frontend):
+                warnings.warn(f"{name}: {doubt}", stacklevel=3)
         heard = [own for _, own in named]
         return heard, self.judge([own.bands for own in heard], ids)
 

@@ -2,7 +2,8 @@
 
 from flowasd.band_detector import BandDetector
 from flowasd.errors import UserError
-from flowasd.features.cache import Heard, compute_bands
+from flowasd.features.compute import compute_bands
+from flowasd.features.hearing import Heard
 from flowasd.scoring.explanation import Explained, Explanation, explain_clip
 from flowasd.scoring.rules import judge
 

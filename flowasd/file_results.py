@@ -6,7 +6,8 @@ from pathlib import Path
 
 from flowasd.band_detector import CLIPS_AT_ONCE, BandDetector
 from flowasd.errors import UserError
-from flowasd.features.cache import Heard, hear
+from flowasd.features.hearing import Heard, hear
+from flowasd.features.outliers import lost_highs
 from flowasd.scoring.rules import Judged
 
 
@@ -21,6 +22,7 @@ class Result:
         p_value: How often a normal clip of this machine scores as high or higher, in (0, 1].
         scores: The score by every rule.
         error: Why the file could not be scored; then there are no scores.
+        warning: Why its score is to be doubted.
     """
 
     path: Path
@@ -29,6 +31,7 @@ class Result:
     p_value: float = float("nan")
     scores: dict[str, float] = field(default_factory=dict)
     error: UserError | None = None
+    warning: str | None = None
 
 
 def file_results(
@@ -36,7 +39,7 @@ def file_results(
 ) -> Iterator[Result]:
     """Yields a result for every path, in order; see `Detector.results`."""
     for first in range(0, len(paths), CLIPS_AT_ONCE):
-        some = hear(paths[first : first + CLIPS_AT_ONCE], detector.frontend)
+        some = hear(paths[first : first + CLIPS_AT_ONCE], detector.frontend, detector.config.data)
         yield from _score_some(detector, some, machine_id)
 
 
@@ -55,7 +58,9 @@ def _score_some(
             results.append(Result(path, error=error))
             continue
         heard.append(result.bands)
-        results.append(Result(path, known))
+        doubt = lost_highs(result.bands, detector.statistics, detector.frontend)
+        results.append(Result(path, known, warning=f"{path}: {doubt}" if doubt else None))
+        del result  # a long clip must go before the next one comes
     scored = [result.machine_id for result in results if result.error is None]
     judged = iter(detector.judge(heard, scored))
     rule = detector.config.score.rule

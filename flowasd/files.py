@@ -6,12 +6,15 @@ import os
 import shutil
 import tempfile
 import weakref
+import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
+
+from flowasd.errors import UserError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -34,8 +37,9 @@ def write_bytes(path: Path, content: bytes, sync: bool = True) -> None:
         sync: Whether the bytes are on the disk before the file has its name, so that a power cut
             leaves no half file either. It takes milliseconds.
     """
-    # The name has the number of the process, so that two processes can write the same file.
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    # It has the number of the process, so that two processes can write the same file, and is short
+    # however long the name of the file is.
+    partial = path.with_name(f".{zlib.crc32(os.fsencode(path.name)):08x}.{os.getpid()}.partial")
     try:
         with partial.open("wb") as file:
             file.write(content)
@@ -51,9 +55,28 @@ def write_bytes(path: Path, content: bytes, sync: bool = True) -> None:
 
 def write_csv(path: Path, rows: Iterable[Sequence[object]]) -> None:
     """Writes rows as CSV, completely or not at all."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    write_text(path, text.getvalue())
+    write_text(path, "".join(map(csv_line, rows)))
+
+
+def csv_line(row: Sequence[object]) -> str:
+    """Returns a row as CSV; a line break in a value is inside quotes, and ends no row."""
+    line = io.StringIO()
+    # The module quotes the characters that end a line, and files' names may hold both of them.
+    csv.writer(line, lineterminator="\r\n").writerow(row)
+    return line.getvalue().removesuffix("\r\n") + "\n"
+
+
+def refuse_overwriting(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
+    """Raises a `UserError` if a file that is to be written is one that is to be read."""
+    read = {path.resolve() for path in inputs}
+    identities = {(s.st_dev, s.st_ino) for s in (path.stat() for path in read if path.exists())}
+    for output in outputs:
+        same = output.resolve() in read
+        if output.exists():
+            status = output.stat()
+            same = same or (status.st_dev, status.st_ino) in identities
+        if same:
+            raise UserError(f"{output}: is one of the recordings; name another --output")
 
 
 class Scratch:

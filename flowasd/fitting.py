@@ -15,7 +15,7 @@ from flowasd.data.splits import split_clips
 from flowasd.detector import Detector
 from flowasd.errors import UserError
 from flowasd.evaluation.calibrate import calibrate_run
-from flowasd.features.cache import cached_features, kept_features
+from flowasd.features.cache import kept_features, usable_features
 from flowasd.features.recordings import Recordings, hear_recordings, ids_of, paths_of
 from flowasd.files import Scratch
 from flowasd.run.splits import Opened
@@ -85,14 +85,14 @@ def _open(
     """Returns the clips of every split and their features."""
     paths = paths_of(recordings)
     if paths is None or sample_rate is not None:
-        named = hear_recordings(recordings, config.frontend, sample_rate)
-        names = [name for name, _ in named]
+        named = hear_recordings(recordings, config.frontend, sample_rate, config.data)
+        names = used = [name for name, _ in named]
         features = kept_features([own for _, own in named], config.frontend)
     else:
         names = paths
-        features = cached_features(paths, config.frontend, config.data.cache_folder)
+        used, features = usable_features(paths, config.frontend, config.data)
     ids = ids_of(names, machine_ids) or _ids_in_names(names, config.data.layout)
-    clips = [Clip(name, own, 0) for name, own in zip(names, ids, strict=True)]
+    clips = [Clip(name, own, 0) for name, own in zip(names, ids, strict=True) if name in {*used}]
     data = config.data
     splits = split_clips(clips, config.seed, data.validation, calibration=data.calibration)
     splits |= {"test": ()}

@@ -17,6 +17,8 @@ import soundfile
 from tests.commands import Result, command
 from tests.conftest import REPO
 
+NOISE = np.random.default_rng(0).normal(size=16000) / 10
+
 pytestmark = pytest.mark.slow
 
 SMOKE = f"--config={REPO}/configs/smoke.py"
@@ -127,8 +129,16 @@ def test_compiled_programs_are_kept_between_runs(run, dataset, tmp_path):
 
 
 def test_good_files_are_scored_and_bad_ones_listed(run, tmp_path):
-    soundfile.write(tmp_path / "normal_id_00_00000000.wav", np.zeros(16000), 16000)
-    soundfile.write(tmp_path / "normal_id_99_00000000.wav", np.zeros(16000), 16000)
+    soundfile.write(
+        tmp_path / "normal_id_00_00000000.wav",
+        np.random.default_rng(0).normal(size=16000) / 10,
+        16000,
+    )
+    soundfile.write(
+        tmp_path / "normal_id_99_00000000.wav",
+        np.random.default_rng(0).normal(size=16000) / 10,
+        16000,
+    )
     (tmp_path / "normal_id_00_00000001.wav").write_bytes(b"RIFF")
     result = flowasd("--mode=score", f"--workdir={run}", f"--input={tmp_path}")
     assert result.status == 1
@@ -229,7 +239,7 @@ def test_scores_as_json_lines(run, dataset, tmp_path):
 
 
 def test_unknown_machine_id_lists_the_known(run, tmp_path):
-    soundfile.write(tmp_path / "a.wav", np.zeros(16000), 16000)
+    soundfile.write(tmp_path / "a.wav", NOISE, 16000)
     result = flowasd(
         "--mode=score", f"--workdir={run}", f"--input={tmp_path}", "--machine_id=id_77"
     )

@@ -42,7 +42,7 @@ def run_baseline(name: str, data_root: Path, workdir: Path, seed: int) -> dict[s
         return read_summary(path)
     config = DataConfig(root=str(data_root.absolute()))
     source = open_source(config, seed)
-    train, test = _clips(source, config.cache_folder)
+    train, test = _clips(source, config)
     start = time.perf_counter()
     scores = METHODS[name](train, test, seed=seed)
     seconds = time.perf_counter() - start
@@ -59,8 +59,8 @@ def run_baseline(name: str, data_root: Path, workdir: Path, seed: int) -> dict[s
     return summary
 
 
-def _clips(source: Source, cache: Path) -> tuple[Clips, Clips]:
-    features = source_features(source, FRONTEND, cache)
+def _clips(source: Source, config: DataConfig) -> tuple[Clips, Clips]:
+    _, features = source_features(source, FRONTEND, config)
     statistics = fit_standardisation(features["train"].clips())
     train, test = (
         Clips(

@@ -17,7 +17,7 @@ from experiments.clips.pooled import Pooled
 from flowasd.data.clips import Clip
 from flowasd.data.simulated.corpus import VERSION, corpus_clip
 from flowasd.data.simulated.slide_rail import RAILS
-from flowasd.features.cache import CLIPS_PER_BATCH, compute_bands
+from flowasd.features.compute import CLIPS_PER_BATCH, compute_bands
 from flowasd.features.frontend import FrontendConfig
 from flowasd.files import write_bytes
 

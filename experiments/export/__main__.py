@@ -22,7 +22,7 @@ from experiments.slider_fewshot.folds import lay_out_fold
 from flowasd.data.audio import find_audio, read_audio
 from flowasd.detector import Detector
 from flowasd.errors import UserError
-from flowasd.features.cache import CLIPS_PER_BATCH, compute_bands
+from flowasd.features.compute import CLIPS_PER_BATCH, compute_bands
 from flowasd.files import write_csv
 from flowasd.serving.export import export_run
 

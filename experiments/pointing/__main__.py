@@ -25,7 +25,8 @@ from flowasd.data.source import open_source
 from flowasd.detector import Detector
 from flowasd.evaluation.calibrate import calibrate_run
 from flowasd.explaining import explain_heard
-from flowasd.features.cache import Heard, compute_bands
+from flowasd.features.compute import compute_bands
+from flowasd.features.hearing import Heard
 from flowasd.files import write_csv
 from flowasd.training.train import train
 

@@ -10,7 +10,7 @@ from scipy.ndimage import binary_dilation
 
 from flowasd.data.audio import read_audio
 from flowasd.evaluation import faults
-from flowasd.features.cache import compute_bands
+from flowasd.features.compute import compute_bands
 from flowasd.features.frontend import FrontendConfig
 
 SHORTEST, LONGEST = 1.0, 4.0  # seconds of a fault

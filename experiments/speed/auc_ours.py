@@ -52,7 +52,7 @@ class Fold(NamedTuple):
 def open_fold(config: RunConfig) -> Fold:
     """Reads the data set of a config, which has a labelled `test`."""
     source = open_source(config.data, config.seed)
-    features = source_features(source, config.frontend, config.data.cache_folder)
+    source, features = source_features(source, config.frontend, config.data)
     statistics = fit_standardisation(features["train"].clips())
     train, validation = (
         make_bank(

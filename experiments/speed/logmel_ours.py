@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from experiments.speed.side import Tasks
-from flowasd.features.cache import CLIPS_PER_BATCH
+from flowasd.features.compute import CLIPS_PER_BATCH
 from flowasd.features.frontend import FrontendConfig, bands
 
 SECONDS = 10

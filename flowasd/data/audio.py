@@ -1,111 +1,196 @@
 """Finds audio files and decodes them to float32 mono at one rate; damaged files are refused."""
 
+import contextlib
 import glob
-import struct
-from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
+import re
+import shutil
+import tempfile
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache, partial
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import soundfile
 import soxr
 from jaxtyping import Float
 
+from flowasd.data.headers import check_header
 from flowasd.errors import UserError
 from flowasd.files import read_ahead
 
 AUDIO_SUFFIXES = (".wav", ".flac")
+FORMATS = ("WAV", "WAVEX", "RF64", "W64", "FLAC")  # as libsndfile names them
 
-# A program that writes WAV to a pipe leaves this size in the header: it does not know the length.
-_UNKNOWN_SIZE = 0xFFFFFFFF
+RATES = (1000, 1_000_000)  # Hz; resampling takes time and memory in proportion to their ratio
+MAX_SECONDS = 3600.0
+LONG = 30  # seconds; longer recordings are decoded one at a time, which bounds memory
+BLOCK = 2**21  # values of all channels that are decoded at once
+_ENDLESS = 2**36 - 1  # samples; FLAC cannot say more, and libsndfile says more if it says nothing
 
 
-def read_audio(path: Path | str, sample_rate: int = 16000) -> Float[np.ndarray, " samples"]:
+def read_audio(
+    path: Path | str, sample_rate: int = 16000, max_seconds: float = MAX_SECONDS
+) -> Float[np.ndarray, " samples"]:
     """Decodes the first channel of a WAV or FLAC file.
 
     Args:
         path: A file with integer samples of 8 to 32 bits or with floating-point samples.
         sample_rate: Rate of the result in Hz; a file of another rate is resampled (soxr, HQ).
+        max_seconds: Length of the longest file that is decoded.
 
     Returns:
         float32 samples; full scale is ±1. Only floating-point files and the overshoot of
         resampling can exceed full scale.
 
     Raises:
-        UserError: If the file is missing, empty, cut short, damaged or not audio, or holds no
-            samples or samples that are not finite.
+        UserError: If the file is missing, empty, cut short, damaged, too long or not audio, or
+            holds no samples or samples that are not finite.
     """
     path = Path(path)
+    with _opened(path) as file:
+        check_length(path, file.frames, file.samplerate, max_seconds)
+        try:
+            samples = _decode(file, sample_rate)
+        # A damaged header may promise more samples than memory holds: ValueError or MemoryError.
+        except (OSError, soundfile.SoundFileError, ValueError, MemoryError) as error:
+            raise _unreadable(path) from error
+    if samples.size == 0:
+        raise UserError(f"{path}: holds no samples; remove it or record it again")
+    with np.errstate(invalid="ignore"):
+        lowest, highest = samples.min(), samples.max()
+    if not np.isfinite([lowest, highest]).all():
+        raise UserError(f"{path}: holds NaN or infinite samples; export it again")
+    return samples
+
+
+def check_length(name: Path, n_samples: int, rate: int, max_seconds: float) -> None:
+    """Raises a `UserError` if a recording has an absurd rate, or lasts too long."""
+    if not RATES[0] <= rate <= RATES[1]:
+        raise UserError(
+            f"{name}: has a rate of {rate} Hz, and 1 kHz to 1 MHz can be read; correct its header"
+        )
+    if n_samples >= _ENDLESS:
+        raise UserError(f"{name}: cannot be read, it does not say its length; encode it again")
+    if n_samples > max_seconds * rate:
+        raise UserError(
+            f"{name}: lasts {n_samples / rate:.0f} s, and config.data.max_clip_seconds is "
+            f"{max_seconds:g}; cut it into parts, or raise the key"
+        )
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
+    """Opens a file whose header can be believed, before any sample is decoded."""
+    with contextlib.ExitStack() as stack:
+        try:
+            _check_name(path)
+            size_at = check_header(path)
+            source = stack.enter_context(path.open("rb"))
+            if size_at is not None:
+                source = stack.enter_context(_sized(source, size_at))
+            # By its number, because soundfile cannot encode every name.
+            file = stack.enter_context(soundfile.SoundFile(source.fileno(), closefd=False))
+        except (OSError, soundfile.SoundFileError, ValueError) as error:
+            raise _unreadable(path) from error
+        if file.format not in FORMATS:
+            raise UserError(f"{path}: holds {file.format}, not WAV or FLAC; convert it first")
+        yield file
+
+
+def _check_name(path: Path) -> None:
+    """Raises a `UserError` unless a path is that of a file with the right suffix."""
     if not path.is_file():
+        if path.exists() and not path.is_dir():  # a pipe may never end
+            raise UserError(f"{path}: not a regular file; copy its content to one")
         raise UserError(f"{path}: no such file")
     if path.suffix.lower() not in AUDIO_SUFFIXES:
         raise UserError(f"{path}: neither .wav nor .flac; convert it first")
-    try:
-        cut_short = _is_wav_cut_short(path)
-        samples, rate = _decode(path)
-    # A damaged header may promise more samples than memory holds: ValueError or MemoryError.
-    except (OSError, soundfile.SoundFileError, ValueError, MemoryError) as error:
-        raise UserError(
-            f"{path}: cannot be read; it is damaged, cut short, or not WAV or FLAC inside"
-        ) from error
-    if cut_short:
-        raise UserError(f"{path}: cut short, its header promises more samples; fetch it again")
-    if not np.isfinite(samples).all():
-        raise UserError(f"{path}: holds NaN or infinite samples; export it again")
+
+
+@contextlib.contextmanager
+def _sized(source: BinaryIO, size_at: int) -> Iterator[BinaryIO]:
+    """A temporary copy of a WAV file whose samples reach to its end, where it says 0."""
+    with tempfile.TemporaryFile() as copy:
+        shutil.copyfileobj(source, copy)
+        copy.seek(size_at)
+        copy.write(b"\xff" * 4)
+        copy.seek(0)  # libsndfile begins to read where the file stands
+        yield copy
+
+
+def _unreadable(path: Path) -> UserError:
+    return UserError(f"{path}: cannot be read; it is damaged, cut short, or not WAV or FLAC inside")
+
+
+def _decode(file: soundfile.SoundFile, sample_rate: int) -> Float[np.ndarray, " samples"]:
+    """The first channel of a file, decoded and resampled block by block.
+
+    Raises:
+        ValueError: If the file ends too early.
+    """
+    rate, missing = file.samplerate, file.frames
+    # libsndfile takes longer to turn 16-bit FLAC into floats than NumPy does, for the same ones
+    is_short = file.subtype == "PCM_16"
+    resampler = None
     if rate != sample_rate:
-        samples = soxr.resample(samples, rate, sample_rate, quality="HQ")
-    if samples.size == 0:
-        raise UserError(f"{path}: holds no samples; remove it or record it again")
-    return np.ascontiguousarray(samples)
-
-
-def _decode(path: Path) -> tuple[Float[np.ndarray, " samples"], int]:
-    """The first channel of a file, and its rate."""
-    with soundfile.SoundFile(path) as file:
-        # libsndfile takes longer to turn 16-bit FLAC into floats than NumPy does, for the same ones
-        is_short = file.subtype == "PCM_16"
-        samples = file.read(dtype="int16" if is_short else "float32", always_2d=True)[:, 0]
-        return samples * np.float32(2**-15 if is_short else 1), file.samplerate
+        resampler = soxr.ResampleStream(rate, sample_rate, 1, dtype="float32", quality="HQ")
+    samples, end = np.empty(-(-missing * sample_rate // rate) + 1, np.float32), 0
+    while missing:
+        some = min(missing, max(1, BLOCK // file.channels))
+        block = file.read(some, dtype="int16" if is_short else "float32", always_2d=True)[:, 0]
+        missing -= some
+        if len(block) < some:
+            raise ValueError("the file ends too early")
+        if is_short:
+            block = block * np.float32(2**-15)
+        if resampler:
+            block = resampler.resample_chunk(block, last=not missing)
+        samples[end : end + len(block)] = block
+        end += len(block)
+    return samples[:end]
 
 
 def read_all(
-    paths: Iterable[Path], sample_rate: int = 16000
+    paths: Iterable[Path], sample_rate: int = 16000, max_seconds: float = MAX_SECONDS
 ) -> Iterator[tuple[Path, Float[np.ndarray, " samples"] | UserError]]:
-    """Decodes files in threads, ahead of their use, and yields them in the given order.
+    """Decodes files and yields them in the given order.
+
+    Threads decode short files ahead of their use. A long one is decoded when it is asked for.
 
     Args:
         paths: The files.
         sample_rate: Rate of the results in Hz.
+        max_seconds: Length of the longest file that is decoded.
 
     Yields:
         Each path with its samples, or with the error that `read_audio` raised for it.
     """
     paths = list(paths)
-    results = read_ahead(partial(_read_or_error, sample_rate=sample_rate), paths, 8)
-    yield from zip(paths, results, strict=True)
+    read = partial(_read_or_error, sample_rate=sample_rate, max_seconds=max_seconds)
+    for path, result in zip(paths, read_ahead(partial(_unless_long, read), paths, 8), strict=True):
+        yield path, read(path) if result is None else result
 
 
-def _read_or_error(path: Path, sample_rate: int) -> Float[np.ndarray, " samples"] | UserError:
+def _unless_long(
+    read: Callable[[Path], Float[np.ndarray, " samples"] | UserError], path: Path
+) -> Float[np.ndarray, " samples"] | UserError | None:
     try:
-        return read_audio(path, sample_rate)
+        with _opened(path) as file:
+            is_long = file.frames > LONG * file.samplerate
     except UserError as error:
         return error
+    return None if is_long else read(path)
 
 
-def _is_wav_cut_short(path: Path) -> bool:
-    """Whether the chunks of a WAV file promise more bytes than it has; libsndfile ignores this."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        if file.read(12)[:4] != b"RIFF":
-            return False
-        while len(header := file.read(8)) == 8:
-            name, length = struct.unpack("<4sI", header)
-            if length != _UNKNOWN_SIZE and file.tell() + length > size:
-                return True
-            if name == b"data":
-                return False
-            file.seek(length + length % 2, 1)  # chunks start at even offsets
-    return False
+def _read_or_error(
+    path: Path, sample_rate: int, max_seconds: float
+) -> Float[np.ndarray, " samples"] | UserError:
+    try:
+        return read_audio(path, sample_rate, max_seconds)
+    except UserError as error:
+        return error
 
 
 def find_audio(patterns: Sequence[str]) -> list[Path]:
@@ -125,7 +210,12 @@ def find_audio(patterns: Sequence[str]) -> list[Path]:
     found = {pattern: _matches(pattern) for pattern in patterns}
     if missing := [pattern for pattern, paths in found.items() if not paths]:
         raise UserError(f"{', '.join(missing[:5])}: matches no .wav or .flac file")
-    return sorted({path for paths in found.values() for path in paths})
+    # Several links, or a link and its folder, may lead to one recording: its shortest path counts.
+    real, places = cache(Path.resolve), {}
+    every = {path for paths in found.values() for path in paths}
+    for path in sorted(every, key=lambda path: (len(path.parts), path)):
+        places.setdefault((real(path.parent), path.name), path)
+    return sorted(places.values())
 
 
 def _matches(pattern: str) -> list[Path]:
@@ -133,15 +223,49 @@ def _matches(pattern: str) -> list[Path]:
     if path.is_file():
         return [path]
     # A folder that exists is not a glob, even if its name has brackets.
-    names = [pattern] if path.is_dir() else glob.glob(pattern, recursive=True)
+    names = [pattern] if path.is_dir() else _expanded(pattern)
     return [match for name in names for match in audio_below(Path(name))]
+
+
+def _expanded(pattern: str) -> list[str]:
+    """What a glob matches; `**` goes into every real folder once, and glob into all links."""
+    parts = re.split(r"(?:^|(?<=/))\*\*(?:/|$)", pattern, maxsplit=1)
+    if len(parts) == 1:
+        return glob.glob(pattern)
+    above, below = parts
+    folders = [folder for top in glob.glob(above or ".") for folder in _folders(Path(top))]
+    return [
+        name
+        for folder in folders
+        for name in (_expanded(f"{glob.escape(str(folder))}/{below}") if below else [str(folder)])
+    ]
+
+
+def _folders(top: Path) -> Iterator[Path]:
+    """A folder and those in it, at every depth, each once however many links lead to it.
+
+    Folders come before links to folders, so that a folder goes by its own name.
+    """
+    seen, waiting = set(), deque([top])
+    while waiting:
+        folder = waiting.popleft()
+        try:
+            status = folder.stat()
+            inside = sorted(p for p in folder.iterdir() if p.is_dir() and not _is_hidden(p))
+        except OSError:
+            continue  # it went, or may not be listed
+        if (status.st_dev, status.st_ino) not in seen:
+            seen.add((status.st_dev, status.st_ino))
+            yield folder
+            waiting.extendleft(p for p in reversed(inside) if not p.is_symlink())
+            waiting.extend(p for p in inside if p.is_symlink())
 
 
 def audio_below(path: Path) -> list[Path]:
     """Lists the audio files in a folder, at every depth; a path that is none has itself at most."""
-    # glob, unlike Path.rglob before Python 3.13, goes into folders that are symbolic links.
-    below = glob.glob("**", root_dir=path, recursive=True) if path.is_dir() else [""]
-    return [path / name for name in below if _is_audio(path / name)]
+    if not path.is_dir():
+        return [path] if _is_audio(path) else []
+    return [audio for folder in _folders(path) for audio in list_audio(folder)]
 
 
 def list_audio(folder: Path) -> list[Path]:
@@ -150,5 +274,8 @@ def list_audio(folder: Path) -> list[Path]:
 
 
 def _is_audio(path: Path) -> bool:
-    hidden = path.name.startswith(".")  # macOS leaves ._NAME.wav files, which hold no audio
-    return path.suffix.lower() in AUDIO_SUFFIXES and not hidden and not path.is_dir()
+    return path.suffix.lower() in AUDIO_SUFFIXES and not _is_hidden(path) and not path.is_dir()
+
+
+def _is_hidden(path: Path) -> bool:
+    return path.name.startswith(".")  # macOS leaves ._NAME.wav files, which hold no audio

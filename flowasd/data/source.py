@@ -7,11 +7,13 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int
 
+from flowasd.data.audio import MAX_SECONDS
 from flowasd.data.clips import Clip
 from flowasd.data.layouts import LAYOUTS
 from flowasd.data.simulated.corpus import simulated_corpus
 from flowasd.data.simulated.slide_rail import N_SAMPLES
 from flowasd.data.splits import split_clips
+from flowasd.data.suspicious import ANSWERS as SUSPICIOUS
 from flowasd.errors import UserError
 from flowasd.files import user_cache
 from flowasd.settings import key
@@ -40,6 +42,15 @@ class DataConfig:
     cache: str = key("", "folder of features and built-in corpus; if empty, the user's cache")
     bank_gb: float = key(
         4.0, "training features kept in memory; more are read from disk", unit="GB", minimum=0
+    )
+    max_clip_seconds: float = key(
+        MAX_SECONDS, "longest recording that is read; a longer one is refused", unit="s", above=0
+    )
+    suspicious: str = key(
+        "refuse",
+        "recordings that cannot be judged, such as silent ones: refused; left out of training with "
+        "a warning, and not scored; or used",
+        choices=SUSPICIOUS,
     )
     validation: float = key(0.05, "fraction of the training clips held out", above=0, below=1)
     test: float = key(

@@ -23,7 +23,8 @@ from flowasd.data.source import open_source
 from flowasd.detector import Detector
 from flowasd.evaluation import metrics
 from flowasd.evaluation.faults import FAULTS, SAMPLE_RATE
-from flowasd.features.cache import compute_bands, source_features
+from flowasd.features.cache import source_features
+from flowasd.features.compute import compute_bands
 from flowasd.files import write_csv
 from flowasd.run.records import damaged
 from flowasd.run.splits import open_recorded, refuse_seen
@@ -71,10 +72,13 @@ def assess(workdir: Path, detector: Detector) -> list[Estimate]:
         source, features = open_recorded(workdir, config)
     else:
         source = open_source(config.data, config.seed)
-        features = source_features(source, config.frontend, config.data.cache_folder)
+        source, features = source_features(source, config.frontend, config.data)
     clips = source.splits["validation"]
     refuse_seen(workdir, clips, features["validation"].recordings, ["train"])
-    normal = [Recording(read_audio(clip.path, SAMPLE_RATE), clip.machine_id) for clip in clips]
+    normal = [
+        Recording(read_audio(clip.path, SAMPLE_RATE, config.data.max_clip_seconds), clip.machine_id)
+        for clip in clips
+    ]
     stand_ins = [*FAULTS, BLEND] if len({r.machine_id for r in normal}) > 1 else [*FAULTS]
     ids, scores = _scores(detector, normal)
     estimates = []

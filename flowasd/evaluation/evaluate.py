@@ -21,8 +21,9 @@ from flowasd.evaluation.assess import Estimate, proxy_auc, read_estimates
 from flowasd.evaluation.examples import Example, ScoredClip, choose
 from flowasd.evaluation.samples import Spectra, sample_spectra
 from flowasd.explaining import explain_heard
-from flowasd.features.cache import Features, hear_all, source_features
+from flowasd.features.cache import Features, source_features
 from flowasd.features.frontend import standardise
+from flowasd.features.hearing import hear_all
 from flowasd.run.devices import require_devices
 from flowasd.run.metric_log import Row, read_metrics
 from flowasd.run.splits import CALIBRATING, KEPT, Opened, open_recorded, refuse_seen
@@ -149,7 +150,7 @@ def evaluate(
 
 
 def _example(detector: Detector, why: str, clip: Clip, scored: ScoredClip) -> Example:
-    (heard,) = hear_all([clip.path], detector.frontend)
+    (heard,) = hear_all([clip.path], detector.frontend, detector.config.data)
     explained = detector.reference is not None
     return Example(
         why=why,
@@ -179,7 +180,7 @@ def _open_test(workdir: Path, detector: Detector) -> Opened:
         source, features = open_recorded(workdir, config)
     else:
         source = open_test(config.data)
-        features = source_features(source, config.frontend, config.data.cache_folder)
+        source, features = source_features(source, config.frontend, config.data)
     recordings = features["test"].recordings
     refuse_seen(workdir, source.splits["test"], recordings, [*KEPT, CALIBRATING])
     return source, features

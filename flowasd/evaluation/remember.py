@@ -6,8 +6,9 @@ import numpy as np
 
 from flowasd.data.clips import Clip
 from flowasd.detector import Detector
-from flowasd.features.cache import Features, hear_all
+from flowasd.features.cache import Features
 from flowasd.features.frontend import standardise
+from flowasd.features.hearing import hear_all
 from flowasd.scoring.reference import Reference, mean_latents, mean_quantiles
 
 LISTENED_TO = 30  # clips of an ID, whose spectra say what is normal; of more, every n-th
@@ -22,7 +23,9 @@ def reference(detector: Detector, clips: Sequence[Clip], features: Features) -> 
             [i for i, clip in enumerate(clips) if clip.machine_id == machine_id], LISTENED_TO
         )
         if detector.frontend.windows[0]:
-            heard = hear_all([clips[i].path for i in own], detector.frontend.unpooled)
+            heard = hear_all(
+                [clips[i].path for i in own], detector.frontend.unpooled, detector.config.data
+            )
             quantiles.append(mean_quantiles(one.bands for one in heard))
         else:
             quantiles.append(mean_quantiles(features.clip(i) for i in own))

@@ -4,7 +4,6 @@ To add an output format of `--mode=score`, write a function like `write_jsonl_ro
 to `FORMATS`.
 """
 
-import csv
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Protocol, runtime_checkable
 from flowasd.errors import UserError
 from flowasd.evaluation.evaluate import Evaluation
 from flowasd.file_results import Result
-from flowasd.files import write_csv
+from flowasd.files import csv_line, write_csv
 from flowasd.run.records import write_record
 from flowasd.scoring.rules import RULES
 
@@ -40,9 +39,8 @@ class Stream(Protocol):
 
 def write_csv_rows(stream: Stream, columns: Sequence[str]) -> WriteRow:
     """Writes a CSV header and returns what writes a row."""
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(columns)
-    return writer.writerow
+    stream.write(csv_line(columns))
+    return lambda row: stream.write(csv_line(row))
 
 
 def write_jsonl_rows(stream: Stream, columns: Sequence[str]) -> WriteRow:

@@ -10,45 +10,36 @@ import hashlib
 import json
 import tempfile
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 from tqdm import tqdm
 
-from flowasd.data.audio import read_all
-from flowasd.data.source import Source
+from flowasd.data.source import DataConfig, Source
+from flowasd.data.suspicious import Suspicious
 from flowasd.errors import UserError
-from flowasd.features.frontend import FrontendConfig, bands
+from flowasd.features.frontend import FrontendConfig
+from flowasd.features.hearing import ANY, Heard, hear
 from flowasd.files import Scratch, read_ahead, write_bytes
 
-CLIPS_PER_BATCH = 4  # the overlapping frames of four of ten seconds, 5 to 12 MB, stay in the cache
-LONG = 30  # seconds; longer clips are computed one at a time, which bounds memory
-FORMAT = 5  # part of the folder's name; raise it when the features of the same clip change
+FORMAT = 6  # part of the folder's name; raise it when the features of the same clip change
 DIGEST = 32  # bytes of a digest in a file
 
-Bands = Float[np.ndarray, "time band"]
 
-
-class Heard(NamedTuple):
-    """A recording as the front-end hears it.
+class SuspiciousRecordings(UserError):
+    """Recordings that can be decoded, and cannot be judged.
 
     Attributes:
-        bands: Its bands in dB.
-        samples: Its samples at the front-end's rate.
+        paths: The files.
     """
 
-    bands: Bands
-    samples: Float[np.ndarray, " samples"]
-
-    @property
-    def recording(self) -> str:
-        """Digest of its samples, the same for every file that decodes to them."""
-        return hashlib.sha256(self.samples.tobytes()).hexdigest()
+    def __init__(self, text: str, paths: Collection[Path]):
+        super().__init__(text)
+        self.paths = paths
 
 
 @dataclass(frozen=True)
@@ -97,93 +88,10 @@ class Features:
         return Features(paths, n_frames, self.n_bands, recordings, self.scratch)
 
 
-def hear(
-    paths: Sequence[Path], frontend: FrontendConfig
-) -> Iterator[tuple[Path, Heard | UserError]]:
-    """Decodes files and computes their bands, as `hear_samples` does."""
-    return hear_samples(read_all(paths, frontend.sample_rate), frontend)
-
-
-def hear_samples(
-    clips: Iterable[tuple[Path, Float[np.ndarray, " _"] | UserError]], frontend: FrontendConfig
-) -> Iterator[tuple[Path, Heard | UserError]]:
-    """Computes the bands of clips, a batch at a time.
-
-    Args:
-        clips: The name of every clip, with its samples at the front-end's rate or with an error.
-        frontend: Settings of the front-end.
-
-    Yields:
-        Every name with what was heard, or with the error, in order.
-    """
-    batch: list[tuple[Path, np.ndarray | UserError]] = []
-    for path, samples in clips:
-        is_long = not isinstance(samples, UserError) and len(samples) > LONG * frontend.sample_rate
-        if is_long or len(batch) == CLIPS_PER_BATCH:
-            yield from _heard(batch, frontend, CLIPS_PER_BATCH)
-            batch = []
-        if is_long:
-            yield from _heard([(path, samples)], frontend, 1)
-        else:
-            batch.append((path, samples))
-    yield from _heard(batch, frontend, CLIPS_PER_BATCH)
-
-
-def compute_bands(
-    clips: Sequence[Float[np.ndarray, "_"]], frontend: FrontendConfig, rows: int
-) -> list[Float[np.ndarray, "_ band"]]:
-    """Computes the bands in dB of at most `rows` clips.
-
-    Clips are padded to whole seconds, so that clips of about one length share one compiled
-    function. The frames of the padding are cut off again.
-
-    Args:
-        clips: Samples at the front-end's rate; there is one clip at least.
-        frontend: Settings of the front-end.
-        rows: Clips that the compiled function takes.
-    """
-    second = frontend.sample_rate
-    longest = max(-(-len(samples) // second) * second for samples in clips)
-    padded = np.zeros((rows, longest), np.float32)
-    for row, samples in zip(padded, clips, strict=False):
-        row[: len(samples)] = samples
-    n_samples = np.array([len(s) for s in clips] + [1] * (rows - len(clips)), np.int32)
-    frames = np.asarray(bands(padded, n_samples, frontend))
-    return [
-        own[: frontend.n_frames(len(samples))] for own, samples in zip(frames, clips, strict=False)
-    ]
-
-
-def hear_all(paths: Sequence[Path], frontend: FrontendConfig) -> Iterator[Heard]:
-    """The same of files that must all be readable.
-
-    Raises:
-        UserError: The error of the first file that is not.
-    """
-    for _, result in tqdm(hear(paths, frontend), "hear", len(paths), unit="file", disable=None):
-        if isinstance(result, UserError):
-            raise result
-        yield result
-
-
-def _heard(
-    batch: Sequence[tuple[Path, np.ndarray | UserError]], frontend: FrontendConfig, rows: int
-) -> Iterator[tuple[Path, Heard | UserError]]:
-    clips = [samples for _, samples in batch if not isinstance(samples, UserError)]
-    computed = iter(compute_bands(clips, frontend, rows) if clips else ())
-    for path, samples in batch:
-        if isinstance(samples, UserError):
-            yield path, samples
-            continue
-        frames = next(computed)
-        if np.isfinite(frames).all():
-            yield path, Heard(frames, samples)
-        else:
-            yield path, UserError(f"{path}: samples are too large to be audio")
-
-
-def source_features(source: Source, frontend: FrontendConfig, cache: Path) -> dict[str, Features]:
-    """Returns the features of every split.
+def source_features(
+    source: Source, frontend: FrontendConfig, data: DataConfig
+) -> tuple[Source, dict[str, Features]]:
+    """Returns the features of every split, and the source without the clips that are left out.
 
     All files are read in one go, so that one error lists every bad recording.
 
@@ -191,18 +99,48 @@ def source_features(source: Source, frontend: FrontendConfig, cache: Path) -> di
         UserError: If recordings cannot be used; the message lists all of them.
     """
     paths = sorted(clip.path for clips in source.splits.values() for clip in clips)
+    paths, features = usable_features(paths, frontend, data)
     place = {path: i for i, path in enumerate(paths)}
-    features = cached_features(paths, frontend, cache)
-    return {
-        split: features.some([place[clip.path] for clip in clips])
+    splits = {
+        split: tuple(clip for clip in clips if clip.path in place)
         for split, clips in source.splits.items()
     }
+    parts = {s: features.some([place[clip.path] for clip in own]) for s, own in splits.items()}
+    return source._replace(splits=splits), parts
 
 
-def cached_features(paths: Sequence[Path], frontend: FrontendConfig, cache: Path) -> Features:
+def usable_features(
+    paths: Sequence[Path], frontend: FrontendConfig, data: DataConfig
+) -> tuple[Sequence[Path], Features]:
+    """Returns the files that can be used, and their features.
+
+    Suspicious recordings are left out with a warning where `data.suspicious` says so.
+
+    Raises:
+        UserError: As `cached_features` does.
+    """
+    try:
+        return paths, cached_features(paths, frontend, data.cache_folder, data)
+    except SuspiciousRecordings as error:
+        if data.suspicious != "warn" or len(error.paths) == len(paths):
+            raise
+        warnings.warn(f"{error}\nThey are left out.", stacklevel=2)
+        paths = [path for path in paths if path not in error.paths]
+        return paths, cached_features(paths, frontend, data.cache_folder, data)
+
+
+def cached_features(
+    paths: Sequence[Path], frontend: FrontendConfig, cache: Path, data: DataConfig = ANY
+) -> Features:
     """Returns the features of files, of which it computes those that the cache does not hold.
 
     Where the cache cannot be written, the features are in a temporary folder, with a warning.
+
+    Args:
+        paths: The files.
+        frontend: Settings of the front-end.
+        cache: Folder of the cache.
+        data: Says which files are too long or suspicious.
 
     Raises:
         UserError: If recordings cannot be used; the message lists all of them.
@@ -215,8 +153,8 @@ def cached_features(paths: Sequence[Path], frontend: FrontendConfig, cache: Path
     except OSError as error:
         warnings.warn(f"features are not cached: {error}", stacklevel=2)
         scratch = Scratch()
-        return _features(paths, frontend, scratch.path, scratch)
-    return _features(paths, frontend, folder, None)
+        return _features(paths, frontend, data, scratch.path, scratch)
+    return _features(paths, frontend, data, folder, None)
 
 
 def kept_features(heard: Sequence[Heard], frontend: FrontendConfig) -> Features:
@@ -231,24 +169,30 @@ def kept_features(heard: Sequence[Heard], frontend: FrontendConfig) -> Features:
 def _features(
     paths: Sequence[Path],
     frontend: FrontendConfig,
+    data: DataConfig,
     folder: Path,
     scratch: Scratch | None,
 ) -> Features:
-    entries = [folder / f"{digest}.bands" for digest in read_ahead(_content, paths, 16)]
+    # What is heard in spite of a suspicion is not there for those who refuse it.
+    kind = "kept" if data.suspicious == "keep" else "bands"
+    entries = [folder / f"{digest}.{kind}" for digest in read_ahead(_content, paths, 16)]
     check = partial(_check_entry, n_bands=frontend.n_bands)
     found = dict(zip(entries, read_ahead(check, entries, 16), strict=True))
     missing = {path: e for e, path in zip(entries, paths, strict=True) if found[e] is None}
-    errors: list[UserError] = []
-    heard = hear(list(missing), frontend)
+    errors: dict[Path, UserError] = {}
+    heard = hear(list(missing), frontend, data)
     hidden = None if missing else True  # None: shown on a terminal
     for path, result in tqdm(heard, "features", len(missing), unit="clip", disable=hidden):
         if isinstance(result, UserError):
-            errors.append(result)
+            errors[path] = result
         else:
             found[missing[path]] = _write_entry(missing[path], result)
     if errors:
-        listed = "".join(f"\n  {error}" for error in errors)
-        raise UserError(f"{len(errors)} of {len(paths)} recordings cannot be used:{listed}")
+        listed = "".join(f"\n  {error}" for error in errors.values())
+        text = f"{len(errors)} of {len(paths)} recordings cannot be used:{listed}"
+        if all(isinstance(error, Suspicious) for error in errors.values()):
+            raise SuspiciousRecordings(text, errors.keys())
+        raise UserError(text)
     kept = [entry for entry in (found[e] for e in entries) if entry is not None]
     n_frames = np.array([n for n, _ in kept], np.int64)
     recordings = tuple(recording for _, recording in kept)
@@ -258,6 +202,8 @@ def _features(
 def _content(path: Path) -> str:
     """The digest of a file's bytes; a file that cannot be read gets one of its path."""
     try:
+        if not path.is_file():
+            raise FileNotFoundError(path)  # nobody knows when a pipe ends
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:  # decoding says what is wrong, in one list with other bad files

@@ -9,10 +9,11 @@ import numpy as np
 import soxr
 from jaxtyping import Float, Num
 
-from flowasd.data.audio import find_audio
+from flowasd.data.audio import check_length, find_audio
+from flowasd.data.source import DataConfig
 from flowasd.errors import UserError
-from flowasd.features.cache import Heard, hear, hear_samples
 from flowasd.features.frontend import FrontendConfig
+from flowasd.features.hearing import ANY, Heard, hear, hear_samples
 
 Paths = str | PathLike[str] | Sequence[str | PathLike[str]]
 Waveforms = Num[np.ndarray, "clip sample"] | Num[np.ndarray, " sample"] | Sequence[np.ndarray]
@@ -20,7 +21,10 @@ Recordings = Paths | Waveforms
 
 
 def hear_recordings(
-    recordings: Recordings, frontend: FrontendConfig, sample_rate: int | None
+    recordings: Recordings,
+    frontend: FrontendConfig,
+    sample_rate: int | None,
+    data: DataConfig = ANY,
 ) -> list[tuple[Path, Heard]]:
     """Returns the name of every recording and what the front-end hears.
 
@@ -30,6 +34,7 @@ def hear_recordings(
         recordings: Files or waveforms.
         frontend: Settings of the front-end.
         sample_rate: Rate of waveforms in Hz; by default that of the front-end.
+        data: Says which recordings are too long or suspicious.
 
     Raises:
         UserError: If a recording cannot be used; the message names it.
@@ -38,9 +43,9 @@ def hear_recordings(
     if paths is not None and sample_rate is not None:
         raise UserError("a file says its own sample_rate; give it for waveforms only")
     heard = (
-        hear(paths, frontend)
+        hear(paths, frontend, data)
         if paths is not None
-        else hear_samples(_waveforms(recordings, sample_rate, frontend.sample_rate), frontend)
+        else hear_samples(_waveforms(recordings, sample_rate, frontend, data), frontend, data)
     )
     kept = []
     for name, result in heard:
@@ -80,18 +85,24 @@ def ids_of(names: Sequence[Path], machine_ids: str | Sequence[str] | None) -> li
 
 
 def _waveforms(
-    recordings: Any, sample_rate: int | None, wanted: int
+    recordings: Any, sample_rate: int | None, frontend: FrontendConfig, data: DataConfig
 ) -> Iterator[tuple[Path, Float[np.ndarray, " samples"] | UserError]]:
     """Yields the name and the samples of every waveform, at the wanted rate."""
+    wanted = frontend.sample_rate
+    rate = wanted if sample_rate is None else sample_rate
     alone = isinstance(recordings, np.ndarray) and recordings.ndim == 1
     for i, own in enumerate([recordings] if alone else recordings):
         samples, name = np.asarray(own), Path(f"recordings[{i}]")
-        if problem := _problem(samples):
-            yield name, UserError(f"{name}: {problem}")
+        try:
+            if problem := _problem(samples):
+                raise UserError(f"{name}: {problem}")
+            check_length(name, len(samples), rate, data.max_clip_seconds)
+        except UserError as error:
+            yield name, error
             continue
         samples = samples.astype(np.float32)
-        if sample_rate not in (None, wanted):
-            samples = soxr.resample(samples, sample_rate, wanted, quality="HQ")
+        if rate != wanted:
+            samples = soxr.resample(samples, rate, wanted, quality="HQ")
         yield name, samples
 
 

@@ -14,10 +14,11 @@ from flowasd.config import RunConfig
 from flowasd.data.audio import find_audio
 from flowasd.detector import Detector
 from flowasd.errors import UserError
-from flowasd.files import write_bytes, write_text
+from flowasd.files import refuse_overwriting, write_bytes, write_text
 from flowasd.report.explained_plot import as_png, as_svg
 from flowasd.scoring.explanation import Explanation
 
+SUFFIXES = (".png", ".html", ".json")
 UNITS = {
     "times": "s",
     "frequencies": "Hz",
@@ -65,16 +66,17 @@ def explain_files(
             f"{len(twice)} names are there twice, such as {min(twice)}; use two commands"
         )
     folder = Path(output) if output else workdir / "explained"
+    refuse_overwriting((folder / (n + s) for n in names for s in SUFFIXES), paths)
     folder.mkdir(parents=True, exist_ok=True)
     failed = 0
     for path in paths:
         try:
             explanation = detector.explain(path, machine_id)
-        except UserError as error:
+            write_explanation(folder, path, explanation, detector.kind)
+        except (UserError, OSError) as error:  # such as a name that is too long with .html
             print(f"flowasd: {error}", file=sys.stderr)
             failed += 1
             continue
-        write_explanation(folder, path, explanation, detector.kind)
         words = "; ".join(region.words for region in explanation.regions)
         print(f"{path.name}: score {explanation.score:.4g}; {words or 'nothing raises it'}")
     if failed:

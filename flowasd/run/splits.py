@@ -107,7 +107,7 @@ def open_recorded(workdir: Path, config: RunConfig) -> Opened:
         UserError: If they cannot be read any more, or are others.
     """
     source = open_source(config.data, config.seed)
-    features = source_features(source, config.frontend, config.data.cache_folder)
+    source, features = source_features(source, config.frontend, config.data)
     check_splits(workdir, splits_of(source, features))
     return source, features
 

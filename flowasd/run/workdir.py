@@ -12,7 +12,10 @@ from flowasd.run.records import read_record, write_record
 from flowasd.settings import build
 
 # Keys that do not change what is trained. The recordings may have moved: their content is checked.
-FREE = ("data.root", "data.cache", "data.bank_gb", "score.", "parallel.")
+FREE = (
+    *("data.root", "data.cache", "data.bank_gb", "data.max_clip_seconds", "data.suspicious"),
+    *("score.", "parallel."),
+)
 REPEAT = "repeat the training command in another --workdir"
 
 

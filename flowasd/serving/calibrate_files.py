@@ -10,7 +10,7 @@ from flowasd.data.audio import find_audio
 from flowasd.data.clips import Clip
 from flowasd.detector import Detector
 from flowasd.errors import UserError
-from flowasd.features.cache import hear_all
+from flowasd.features.hearing import hear_all
 from flowasd.run.calibration_file import (
     CalibrationFile,
     calibration_key,
@@ -57,7 +57,8 @@ def calibrate_files(
     paths = find_audio(inputs)
     ids = [machine_id or detector.machine_id_of(path) for path in paths]
     heard, bands = {}, []
-    for path, own, clip in zip(paths, ids, hear_all(paths, detector.frontend), strict=True):
+    sounds = hear_all(paths, detector.frontend, detector.config.data)
+    for path, own, clip in zip(paths, ids, sounds, strict=True):
         if clip.recording not in heard:
             heard[clip.recording] = Clip(path, own, 0)
             bands.append(clip.bands)

@@ -8,7 +8,7 @@ from flowasd.config import RunConfig
 from flowasd.data.audio import find_audio
 from flowasd.detector import Detector
 from flowasd.errors import UserError
-from flowasd.features.cache import hear_all
+from flowasd.features.hearing import hear_all
 from flowasd.run.calibration_file import calibration_key
 from flowasd.run.enrolment_file import Enrolment, save_enrolment
 from flowasd.run.workdir import copy_run
@@ -44,7 +44,9 @@ def enrol_files(
         raise UserError("name the new machine with --machine_id, such as --machine_id=id_08")
     detector = Detector.load(workdir, config)
     paths = find_audio(inputs)
-    heard = {own.recording: own.bands for own in hear_all(paths, detector.frontend)}
+    heard = {
+        own.recording: own.bands for own in hear_all(paths, detector.frontend, detector.config.data)
+    }
     row = detector.enrolment([*heard.values()], machine_id)
     folder = run_to_change(workdir, output)
     key = calibration_key(detector.config, detector.step)

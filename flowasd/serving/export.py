@@ -116,6 +116,6 @@ def _trained_length(detector: Detector) -> int:
     config = detector.config
     try:
         clip = open_source(config.data, config.seed).splits["train"][0]
-        return len(read_audio(clip.path, config.frontend.sample_rate))
+        return len(read_audio(clip.path, config.frontend.sample_rate, config.data.max_clip_seconds))
     except UserError as error:
         raise UserError(f"{error}; or name the length of the clips with --seconds") from error

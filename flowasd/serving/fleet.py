@@ -180,6 +180,8 @@ def score_blocks(
             else:  # the files that failed before may have been repaired
                 (errors / shard).unlink(missing_ok=True)
             write_bytes(scores / shard, row["scores"])
+            for warning in row["warnings"].splitlines():
+                print(f"flowasd: warning: {warning}", file=sys.stderr)
             bar.update()
     return reused
 
@@ -260,9 +262,9 @@ class Scorer:
 
         Returns:
             Its `name`, and the bytes of its Parquet files `scores` and `errors`. If all files
-            were scored, `errors` is empty.
+            were scored, `errors` is empty. `warnings` has a line for each doubtful score.
         """
-        scored, failed = [], []
+        scored, failed, warned = [], [], []
         paths = list(block["paths"])
         with tempfile.TemporaryDirectory() as scratch:
             folders = [Path(scratch, str(i)) for i in range(len(paths))]
@@ -278,12 +280,15 @@ class Scorer:
                     error = str(result.error).replace(str(result.path), path)
                     failed.append({"path": path, "error": error})
                 else:
+                    if result.warning:
+                        warned.append(result.warning.replace(str(result.path), path))
                     row = dict(zip(FILE_COLUMNS, file_row(result, self._alpha), strict=True))
                     scored.append(row | {"path": path})
         return {
             "name": block["name"],
             "scores": _parquet(scored, SCORES.with_metadata({"content": block["content"]})),
             "errors": _parquet(failed, ERRORS) if failed else b"",
+            "warnings": "\n".join(warned),
         }
 
 

@@ -15,6 +15,7 @@ from flowasd.data.audio import find_audio
 from flowasd.detector import Detector
 from flowasd.errors import UserError
 from flowasd.evaluation.results import FILE_COLUMNS, file_row, format_of, is_stdout
+from flowasd.files import refuse_overwriting
 from flowasd.scoring.decision import discoveries
 
 
@@ -44,11 +45,14 @@ def score_files(
         The exit status: 1 if a file could not be scored.
 
     Raises:
-        UserError: If there is no checkpoint or no file, or `output` cannot be written.
+        UserError: If there is no checkpoint or no file, or `output` cannot be written or
+            is one of the files.
     """
     if not inputs:
         raise UserError("nothing to score; name files, folders or globs with --input")
     rows, paths = format_of(output), find_audio(inputs)
+    if output is not None and not is_stdout(output):
+        refuse_overwriting([Path(output)], paths)
     detector = Detector.load(workdir, config)
     if detector.kind == "SIMULATED":
         print("flowasd: this model was trained on SIMULATED recordings", file=sys.stderr)
@@ -70,8 +74,10 @@ def score_files(
             if result.error:
                 print(f"flowasd: {result.error}", file=sys.stderr)
                 failed += 1
-            else:
-                write(file_row(result, alpha))
+                continue
+            if result.warning:
+                print(f"flowasd: warning: {result.warning}", file=sys.stderr)
+            write(file_row(result, alpha))
     if failed:
         print(f"flowasd: {failed} of {len(paths)} files were not scored", file=sys.stderr)
     return 1 if failed else 0

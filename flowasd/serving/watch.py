@@ -26,6 +26,7 @@ from flowasd.config import RunConfig
 from flowasd.data.audio import audio_below
 from flowasd.detector import Detector, Result
 from flowasd.errors import UserError
+from flowasd.files import refuse_overwriting
 from flowasd.scoring.stream_test import Stream, after_alarm, begin, is_alarm, observe
 from flowasd.serving.watch_log import Row, Version, WatchLog, digest_of, open_log, version_of
 
@@ -85,6 +86,7 @@ def watch(
     path = Path(output) if output else workdir / NAME
     if path.suffix.lower() != ".csv":
         raise UserError(f"{path}: a watch writes CSV; name another --output")
+    refuse_overwriting([path], (found for folder in folders for found in audio_below(folder)))
     command = _command(on_alarm)
     with _signals() if wait is None else contextlib.nullcontext(wait) as waiting:
         detector = Detector.load(workdir, config)
@@ -155,6 +157,8 @@ class _Watch:
         (result,) = self.detector.results([path], self.machine_id)
         if result.error:
             raise result.error
+        if result.warning:
+            _say(f"warning: {result.warning}")
         if not math.isfinite(result.score):
             raise UserError(f"{path}: its score is not finite; record it again")
         return result

@@ -11,6 +11,7 @@ from typing import BinaryIO, NamedTuple
 
 from flowasd.errors import UserError
 from flowasd.evaluation.results import FILE_COLUMNS
+from flowasd.files import csv_line
 
 COLUMNS = (*FILE_COLUMNS, "evidence", "alarm", "time", "bytes", "modified", "digest")
 
@@ -105,6 +106,8 @@ class WatchLog:
         content = file.read()
         whole = content[: content.rfind(b"\n") + 1]
         self.rows = self._parsed(whole.decode(**ENCODING)) if whole else []
+        if not whole and not csv_line(COLUMNS).encode().startswith(content):
+            raise UserError(f"{self.path}: not the CSV of a watch; name another --output")
         if whole != content:
             file.truncate(len(whole))
         file.seek(len(whole))
@@ -116,9 +119,7 @@ class WatchLog:
         self._write(row)
 
     def _write(self, values: tuple[object, ...]) -> None:
-        line = io.StringIO()
-        csv.writer(line, lineterminator="\n").writerow(values)
-        self._file.write(line.getvalue().encode(**ENCODING))
+        self._file.write(csv_line(values).encode(**ENCODING))
         self._file.flush()
         os.fsync(self._file.fileno())
 

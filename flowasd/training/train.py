@@ -1,6 +1,7 @@
 """Training of a run, from its config to its last step."""
 
 import sys
+import warnings
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +12,7 @@ from flowasd.data.source import Source, open_source
 from flowasd.errors import UserError
 from flowasd.features.cache import Features, source_features
 from flowasd.features.frontend import fit_standardisation
+from flowasd.features.outliers import unlike_others
 from flowasd.run.devices import require_devices
 from flowasd.run.lock import sole_training
 from flowasd.run.splits import Opened, check_shared, record_splits
@@ -56,7 +58,7 @@ def open_run(config: RunConfig, workdir: Path, given: Opened | None = None) -> O
         open_workdir(workdir, config)
     if given is None:
         source = open_source(config.data, config.seed)
-        features = source_features(source, config.frontend, config.data.cache_folder)
+        source, features = source_features(source, config.frontend, config.data)
     else:
         source, features = given
     pooled = config.frontend.pooling.window > 0
@@ -68,6 +70,8 @@ def open_run(config: RunConfig, workdir: Path, given: Opened | None = None) -> O
             "lower it"
         )
     if first:
+        for doubt in unlike_others(source.splits["train"], features["train"]):
+            warnings.warn(doubt, stacklevel=2)
         record_splits(workdir, source, features)
         record_config(workdir, config)
     else:

@@ -1,4 +1,5 @@
 import hashlib
+import os
 import struct
 import wave
 from collections.abc import Generator
@@ -102,9 +103,30 @@ def test_a_missing_file_is_refused(tmp_path):
     assert_refused(tmp_path / "nowhere.wav", "no such file")
 
 
+def test_a_name_that_no_file_can_have_is_refused(tmp_path):
+    assert_refused(tmp_path / ("x" * 300 + ".wav"), "cannot be read")
+
+
 def test_a_folder_is_refused(tmp_path):
     (tmp_path / "folder.wav").mkdir()
     assert_refused(tmp_path / "folder.wav", "no such file")
+
+
+def test_a_pipe_and_a_device_are_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.wav")
+    (tmp_path / "zero.wav").symlink_to("/dev/zero")
+    for path in find_audio([str(tmp_path)]):
+        assert_refused(path, "not a regular file")
+
+
+@pytest.mark.parametrize(
+    "name", [b"\xff\xfe.wav", b"line\nbreak.wav", b"-a.wav", b"'\".wav", b"x" * 251 + b".wav"]
+)
+def test_any_name_is_found_and_read(tmp_path, name):
+    path = write_pcm(tmp_path / "a.wav", SIGNAL, 2)
+    path = path.rename(tmp_path / os.fsdecode(name))
+    assert find_audio([str(tmp_path)]) == [path]
+    np.testing.assert_allclose(read_audio(path), SIGNAL, atol=2**-15)
 
 
 def test_another_suffix_is_refused(tmp_path):
@@ -187,9 +209,9 @@ def test_read_all_decodes_no_more_than_a_window_ahead(tmp_path, monkeypatch):
     path = write_pcm(tmp_path / "a.wav", SIGNAL, 2)
     decoded = []
 
-    def counted(path, sample_rate):
+    def counted(path, *settings):
         decoded.append(path)
-        return read_audio(path, sample_rate)
+        return read_audio(path, *settings)
 
     monkeypatch.setattr(audio, "read_audio", counted)
     clips = cast(Generator, read_all([path] * 100, RATE))
@@ -198,6 +220,21 @@ def test_read_all_decodes_no_more_than_a_window_ahead(tmp_path, monkeypatch):
         assert len(decoded) <= done + 8
     clips.close()
     assert len(decoded) <= 5 + 8
+
+
+def test_a_long_file_is_decoded_when_it_is_asked_for(tmp_path, monkeypatch):
+    path = write_pcm(tmp_path / "a.wav", SIGNAL, 2)
+    decoded = []
+
+    def counted(path, *settings):
+        decoded.append(path)
+        return read_audio(path, *settings)
+
+    monkeypatch.setattr(audio, "read_audio", counted)
+    monkeypatch.setattr(audio, "LONG", 0.1)
+    for done, (_, samples) in enumerate(read_all([path] * 20, RATE), 1):
+        assert not isinstance(samples, UserError)
+        assert len(decoded) == done
 
 
 def test_read_all_of_nothing_is_empty():
@@ -232,6 +269,24 @@ def test_audio_is_found_through_linked_folders(tmp_path):
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "data").symlink_to(tmp_path / "disk", target_is_directory=True)
     assert len(find_audio([str(tmp_path / "runs")])) == len(TRAIN + TEST)
+
+
+def names_found(*patterns):
+    return [str(path) for path in find_audio(patterns)]
+
+
+def test_links_that_lead_back_are_followed_once(tmp_path, monkeypatch):
+    """Two links to their own folder would make 2 ** 40 paths of one recording."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "all" / "deep").mkdir(parents=True)
+    for name in ("all/a.wav", "all/deep/b.flac"):
+        (tmp_path / name).touch()
+    for name in ("again", "once_more", "deep/up"):
+        (tmp_path / "all" / name).symlink_to(tmp_path / "all", target_is_directory=True)
+    both = ["all/a.wav", "all/deep/b.flac"]
+    assert names_found("all") == both
+    assert names_found("**/*.wav", "all/**/*.flac") == both
+    assert names_found("**") == names_found("all/**") == names_found("all", "**/up") == both
 
 
 def test_brackets_in_the_name_of_a_folder_are_no_glob(tmp_path):

@@ -38,8 +38,8 @@ def test_training_again_on_all_clips_gives_the_flow_of_the_run(run):
     """So a fold's flow differs from the run's by its clips alone."""
     detector = Detector.load(run)
     source = open_source(detector.config.data, detector.config.seed)
-    cache = detector.config.data.cache_folder
-    features = source_features(source, detector.frontend, cache)["train"]
+    _, parts = source_features(source, detector.frontend, detector.config.data)
+    features = parts["train"]
     machine = source.machine_index("train")
     config = detector.config.for_clips(len(machine))
     flow, statistics = refit(config, features, machine, detector.step, features)

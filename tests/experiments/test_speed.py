@@ -35,8 +35,8 @@ from flowasd.config import level
 from flowasd.detector import Detector
 from flowasd.evaluation.evaluate import evaluate
 from flowasd.evaluation.results import write_results
-from flowasd.features.cache import hear_all
 from flowasd.features.frontend import standardise
+from flowasd.features.hearing import hear_all
 from flowasd.flow.glow import make_glow
 from tests.conftest import REPO, smoke_config
 from tests.experiments.conftest import experiment

@@ -3,7 +3,7 @@
 import pytest
 
 from flowasd.features import cache
-from flowasd.features.cache import hear
+from flowasd.features.hearing import hear
 from tests.features.recordings import record
 
 
@@ -26,8 +26,8 @@ def computed(monkeypatch):
     """The files whose features have been computed."""
     paths = []
 
-    def counting(wanted, frontend):
-        for path, heard in hear(wanted, frontend):
+    def counting(wanted, *settings):
+        for path, heard in hear(wanted, *settings):
             paths.append(path)
             yield path, heard
 

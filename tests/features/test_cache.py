@@ -15,9 +15,10 @@ import pytest
 import soundfile
 
 from flowasd.data.clips import Clip
-from flowasd.data.source import Source
-from flowasd.features import cache
-from flowasd.features.cache import cached_features, hear, source_features
+from flowasd.data.source import DataConfig, Source
+from flowasd.features import cache, compute
+from flowasd.features.cache import cached_features, source_features
+from flowasd.features.hearing import Heard, hear
 from tests.features.recordings import FRONTEND, assert_right, record
 
 
@@ -31,7 +32,8 @@ def test_features_are_each_clips_log_mel(clips, folder):
 
 def test_long_clips_between_short_ones(clips, folder, monkeypatch):
     """Clips that are computed alone keep their place."""
-    monkeypatch.setattr(cache, "LONG", 0.5)
+    monkeypatch.setattr(compute, "LENGTHS", (1,))
+    monkeypatch.setattr(compute, "BLOCK", 1)
     assert_right(cached_features(clips, FRONTEND, folder), clips)
 
 
@@ -171,9 +173,10 @@ def test_splits_get_their_own_clips(tmp_path, folder):
             record(path, seconds, int(seconds * 10))
         splits[split] = tuple(Clip(path, "id_00", 0) for path in paths)
     source = Source("slider", False, True, splits)
-    features = source_features(source, FRONTEND, folder)
+    data = DataConfig(cache=str(folder))
+    _, features = source_features(source, FRONTEND, data)
     swapped = source._replace(splits={"train": splits["test"], "test": splits["train"]})
-    again = source_features(swapped, FRONTEND, folder)
+    _, again = source_features(swapped, FRONTEND, data)
     assert len(list((folder / "features").iterdir())) == 1
     (swapped_clip,), (clip,) = again["train"].clips(), features["test"].clips()
     np.testing.assert_array_equal(swapped_clip, clip)
@@ -183,8 +186,8 @@ def test_splits_get_their_own_clips(tmp_path, folder):
 
 
 def test_interrupted_computation_goes_on_where_it_was(clips, folder, computed, monkeypatch):
-    def interrupted(paths, frontend):
-        yield from list(hear(paths, frontend))[:2]
+    def interrupted(paths, *settings):
+        yield from list(hear(paths, *settings))[:2]
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -199,12 +202,12 @@ def test_features_are_not_held_in_memory(folder, monkeypatch):
     """Bands are let go of as they are written, and frames are read from their file."""
     alive = []
 
-    def bands(paths, frontend):
+    def bands(paths, frontend, _):
         for i, path in enumerate(paths):
             made = np.full((i + 1, frontend.n_bands), i, np.float32)
             alive.append(weakref.ref(made))
             assert sum(ref() is not None for ref in alive) <= 2
-            yield path, cache.Heard(made, np.array([i], np.float32))
+            yield path, Heard(made, np.array([i], np.float32))
 
     monkeypatch.setattr(cache, "hear", bands)
     features = cached_features([Path(str(i)) for i in range(20)], FRONTEND, folder)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from flowasd.features.cache import compute_bands
+from flowasd.features.compute import compute_bands
 from flowasd.features.frontend import FrontendConfig, bands
 from flowasd.features.patches import patch_starts
 from flowasd.features.pooling import PoolingConfig, descending, n_pooled, pool, rank_weighted

@@ -10,7 +10,7 @@ import soundfile
 from flowasd.detector import Detector
 from flowasd.errors import UserError
 from flowasd.explaining import explain_heard
-from flowasd.features.cache import hear_all
+from flowasd.features.hearing import hear_all
 from flowasd.report.explained import explain_files
 from flowasd.scoring.rules import RULES
 from tests.conftest import smoke_config

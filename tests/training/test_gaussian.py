@@ -8,7 +8,7 @@ from sklearn.covariance import LedoitWolf
 from configs import slider
 from flowasd.config import parse
 from flowasd.data.simulated.corpus import simulate_clip
-from flowasd.features.cache import compute_bands
+from flowasd.features.compute import compute_bands
 from flowasd.features.frontend import STD_FLOOR, fit_standardisation, standardise
 from flowasd.training import gaussian
 from flowasd.training.gaussian import fit_gaussian

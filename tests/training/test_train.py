@@ -30,7 +30,7 @@ def saved_arrays(workdir, step):
     """Every array of a checkpoint, as orbax gives them back."""
     config = smoke_config()
     source = open_source(config.data, config.seed)
-    features = source_features(source, config.frontend, config.data.cache_folder)
+    _, features = source_features(source, config.frontend, config.data)
     statistics = fit_standardisation(features["train"].clips())
     mesh, machine = data_mesh(), source.machine_index("train")
     start = starting_gaussian(features["train"], machine, statistics)

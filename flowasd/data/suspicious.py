@@ -1,0 +1,57 @@
+"""The one rule for recordings that can be decoded and still say nothing of a machine.
+
+They are refused wherever recordings are heard, for training as for scoring, unless
+`config.data.suspicious` is `keep`.
+"""
+
+import math
+
+import numpy as np
+from jaxtyping import Float
+
+from flowasd.errors import UserError
+
+LOUDEST = 10.0  # full scale is 1; the overshoot of a resampler or a mix stays far below
+QUIETEST = 1e-5  # -100 dB, below the noise of any 16-bit converter
+
+_AT_ONCE = 2**20
+
+ANSWERS = ("refuse", "warn", "keep")  # of `config.data.suspicious`
+
+
+class Suspicious(UserError):
+    """A recording that can be decoded, and cannot be judged."""
+
+
+def suspicion(samples: Float[np.ndarray, " samples"], window: int) -> str | None:
+    """Says why a recording cannot be judged.
+
+    Args:
+        samples: Its samples, with full scale at ±1.
+        window: Samples of the front-end's analysis window.
+
+    Returns:
+        The reason and what to do; `None` if there is none.
+    """
+    peak = max(float(samples.max()), -float(samples.min()))
+    if peak > LOUDEST:
+        return f"samples are too large, up to {peak:.3g} where full scale is 1; export it again"
+    if samples.size < max(2, window // 2):
+        return (
+            f"has {samples.size} samples, less than half of the analysis window of {window}; "
+            "record for longer"
+        )
+    if _deviation(samples) < QUIETEST:
+        return (
+            "its first channel is silent, or has one value throughout; check the microphone, or "
+            "export another channel"
+        )
+    return None
+
+
+def _deviation(samples: Float[np.ndarray, " samples"]) -> float:
+    """The standard deviation, of which no array as long as the samples is made."""
+    mean = samples.mean()
+    starts = range(0, samples.size, _AT_ONCE)
+    parts = (samples[first : first + _AT_ONCE] - mean for first in starts)
+    return math.sqrt(sum(float(np.dot(part, part)) for part in parts) / samples.size)

@@ -1,0 +1,104 @@
+"""Recordings as the front-end hears them: samples, bands, and a digest that tells them apart."""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from tqdm import tqdm
+
+from flowasd.data.audio import read_all
+from flowasd.data.source import DataConfig
+from flowasd.data.suspicious import Suspicious, suspicion
+from flowasd.errors import UserError
+from flowasd.features.compute import CLIPS_PER_BATCH, Bands, compute_bands, is_long
+from flowasd.features.frontend import FrontendConfig
+
+ANY = DataConfig()  # the limits of recordings that belong to no run
+
+
+class Heard(NamedTuple):
+    """A recording as the front-end hears it.
+
+    Attributes:
+        bands: Its bands in dB.
+        samples: Its samples at the front-end's rate.
+    """
+
+    bands: Bands
+    samples: Float[np.ndarray, " samples"]
+
+    @property
+    def recording(self) -> str:
+        """Digest of its samples, the same for every file that decodes to them."""
+        return hashlib.sha256(np.ascontiguousarray(self.samples).data).hexdigest()
+
+
+def hear(
+    paths: Sequence[Path], frontend: FrontendConfig, data: DataConfig = ANY
+) -> Iterator[tuple[Path, Heard | UserError]]:
+    """Decodes files and computes their bands, as `hear_samples` does."""
+    clips = read_all(paths, frontend.sample_rate, data.max_clip_seconds)
+    return hear_samples(clips, frontend, data)
+
+
+def hear_samples(
+    clips: Iterable[tuple[Path, Float[np.ndarray, " _"] | UserError]],
+    frontend: FrontendConfig,
+    data: DataConfig = ANY,
+) -> Iterator[tuple[Path, Heard | UserError]]:
+    """Computes the bands of clips, a batch at a time.
+
+    Args:
+        clips: The name of every clip, with its samples at the front-end's rate or with an error.
+        frontend: Settings of the front-end.
+        data: Says whether suspicious recordings are heard like others.
+
+    Yields:
+        Every name with what was heard, or with the error, in order.
+    """
+    batch: list[tuple[Path, np.ndarray | UserError]] = []
+    for path, samples in clips:
+        if not isinstance(samples, UserError) and data.suspicious != "keep":
+            problem = suspicion(samples, frontend.n_fft)
+            samples = Suspicious(f"{path}: {problem}") if problem else samples
+        long = not isinstance(samples, UserError) and is_long(samples, frontend)
+        batch.append((path, samples))
+        del samples  # a long clip must go before the next one comes
+        if long or len(batch) == CLIPS_PER_BATCH:
+            yield from _heard(batch, frontend)
+            batch = []
+    yield from _heard(batch, frontend)
+
+
+def hear_all(
+    paths: Sequence[Path], frontend: FrontendConfig, data: DataConfig = ANY
+) -> Iterator[Heard]:
+    """The same of files that must all be readable.
+
+    Raises:
+        UserError: The error of the first file that is not.
+    """
+    heard = hear(paths, frontend, data)
+    for _, result in tqdm(heard, "hear", len(paths), unit="file", disable=None):
+        if isinstance(result, UserError):
+            raise result
+        yield result
+
+
+def _heard(
+    batch: Sequence[tuple[Path, np.ndarray | UserError]], frontend: FrontendConfig
+) -> Iterator[tuple[Path, Heard | UserError]]:
+    clips = [samples for _, samples in batch if not isinstance(samples, UserError)]
+    computed = iter(compute_bands(clips, frontend, CLIPS_PER_BATCH) if clips else ())
+    for path, samples in batch:
+        if isinstance(samples, UserError):
+            yield path, samples
+            continue
+        frames = next(computed)
+        if np.isfinite(frames).all():
+            yield path, Heard(frames, samples)
+        else:
+            yield path, UserError(f"{path}: samples are too large to be audio")
