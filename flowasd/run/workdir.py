@@ -51,6 +51,12 @@ def open_workdir(workdir: Path, config: RunConfig) -> None:
         record_config(workdir, config)
 
 
+def check_there(workdir: Path) -> None:
+    """Raises a `UserError` if the folder of a run that is being trained has vanished."""
+    if not (workdir / "config.json").exists():
+        raise UserError(f"{workdir}: the folder of this run has vanished; repeat the command")
+
+
 def record_config(workdir: Path, config: RunConfig) -> None:
     """Writes config.json."""
     write_record(workdir / "config.json", asdict(config))

@@ -19,6 +19,7 @@ from flowasd.flow.glow import Glow
 from flowasd.run.checkpoint import Checkpoints
 from flowasd.run.metric_log import MetricLog, Row, read_metrics
 from flowasd.run.records import Damaged
+from flowasd.run.workdir import check_there
 from flowasd.training import parallel
 from flowasd.training.divergence import describe_divergence
 from flowasd.training.gaussian import Gaussian
@@ -55,7 +56,7 @@ def fit(
         mesh: The devices.
 
     Raises:
-        UserError: If training diverges again after three times.
+        UserError: If training diverges again after three times, or the workdir vanishes.
         KeyboardInterrupt: On Ctrl-C, when the step that was reached is saved.
         SystemExit: On SIGTERM, likewise.
     """
@@ -93,6 +94,7 @@ def _write(
     with closing(log) if log else nullcontext(), interruptible() as noted:
         for reached, row in steps:
             if log:
+                check_there(workdir)  # orbax would make the folder again
                 log.write(row)
             if "validation_gain" in row or noted.asked:
                 fields = reached._asdict()

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
+from threadpoolctl import threadpool_limits
 
 from flowasd.features.cache import Features
 from flowasd.features.frontend import STD_FLOOR, Standardisation, standardise
@@ -119,7 +120,8 @@ def fit_gaussian(
     fits = {name: _estimate(fit, variance_floor) for name, fit in structures.items()}
     likelihood = {name: 0.0 for name in fits}
     if len(fits) > 1:
-        likelihood = {name: _held_out(fit, frames, n_machines) for name, fit in fits.items()}
+        with threadpool_limits(1):  # threads on matrices so small only wait for each other
+            likelihood = {name: _held_out(fit, frames, n_machines) for name, fit in fits.items()}
     name = max(likelihood, key=lambda name: likelihood[name])
     mean = frames.means(n_machines)
     return Gaussian(mean, fits[name](frames._replace(x=frames.x - mean[frames.machine])), name)

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import sys
 import numpy as np
 import pytest
 from filelock import FileLock
+from orbax.checkpoint import CheckpointManager
 
 from flowasd.errors import UserError
 from flowasd.run import lock
@@ -64,6 +66,39 @@ def test_divergence_rolls_back_three_times_and_names_recordings(tmp_path, capfd)
     checkpoints = Checkpoints(tmp_path)
     assert checkpoints.latest == 0
     checkpoints.close()
+
+
+def test_a_workdir_that_vanishes_is_not_made_again(tmp_path, monkeypatch):
+    workdir, write = tmp_path / "run", MetricLog.write
+
+    def write_and_remove(self, row):
+        write(self, row)
+        if row["step"] == 5:
+            shutil.rmtree(workdir)
+
+    monkeypatch.setattr(MetricLog, "write", write_and_remove)
+    with pytest.raises(UserError, match="the folder of this run has vanished"):
+        train.train(smoke_config(), workdir)
+    assert not (workdir / "checkpoints").exists()
+
+
+def test_a_checkpoint_that_cannot_be_written_is_one_line(tmp_path, monkeypatch):
+    """On a full disk."""
+    save = CheckpointManager.save
+
+    def full(self, step, *args, **kwargs):
+        if step == 10:
+            raise ValueError("No space left on device\nmore")
+        return save(self, step, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CheckpointManager, "save", full)
+        with pytest.raises(
+            UserError, match=r"checkpoints/10 cannot be written .No space left"
+        ):
+            train.train(smoke_config(), tmp_path)
+    train.train(smoke_config(), tmp_path)
+    assert [row["step"] for row in read_metrics(tmp_path)] == [0, 5, 10, 15, 20]
 
 
 def test_a_second_training_in_one_workdir_is_refused(tmp_path):

@@ -30,6 +30,7 @@ from flowasd.data.simulated.slide_rail import (
     vary,
     wander,
 )
+from flowasd.files import read_ahead
 
 VERSION = 1  # of the simulation; raise it whenever a sample changes
 _PARTS = (("train", "normal"), ("test", "normal"), ("test", "anomaly"))
@@ -120,18 +121,21 @@ def simulated_corpus(cache_dir: Path, seed: int, n_train: int, n_test: int) -> P
 
 def _write_corpus(folder: Path, seed: int, n_train: int, n_test: int) -> None:
     faults: list[tuple[str, str, str | float]] = [("file", "cause", "severity")]
-    counts = n_train, n_test, n_test
-    bar = tqdm(desc="simulate", total=len(RAILS) * sum(counts), unit="clip", disable=None)
-    for (part, state), count in zip(_PARTS, counts, strict=True):
+    counts = zip(_PARTS, (n_train, n_test, n_test), strict=True)
+    clips = [
+        (part, state, machine_id, number)
+        for (part, state), count in counts
+        for machine_id, number in product(RAILS, range(count))
+    ]
+    for part in ("train", "test"):
         (folder / part).mkdir(parents=True, exist_ok=True)
-        for machine_id, number in product(RAILS, range(count)):
-            clip = corpus_clip(seed, part, state, machine_id, number)
-            path = folder / part / f"{state}_{machine_id}_{number:08d}.flac"
-            if clip.cause is not None:
-                faults.append((path.name, clip.cause, clip.severity))
-            soundfile.write(path, clip.sound, SAMPLE_RATE, "PCM_16")
-            bar.update()
-    bar.close()
+    simulated = read_ahead(lambda clip: corpus_clip(seed, *clip), clips, 16)
+    bar = tqdm(simulated, "simulate", len(clips), unit="clip", disable=None)
+    for (part, state, machine_id, number), clip in zip(clips, bar, strict=True):
+        path = folder / part / f"{state}_{machine_id}_{number:08d}.flac"
+        if clip.cause is not None:
+            faults.append((path.name, clip.cause, clip.severity))
+        soundfile.write(path, clip.sound, SAMPLE_RATE, "PCM_16")
     with (folder / "faults.csv").open("w", newline="") as file:
         csv.writer(file).writerows(faults)
 
