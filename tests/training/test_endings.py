@@ -93,9 +93,7 @@ def test_a_checkpoint_that_cannot_be_written_is_one_line(tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(CheckpointManager, "save", full)
-        with pytest.raises(
-            UserError, match=r"checkpoints/10 cannot be written .No space left"
-        ):
+        with pytest.raises(UserError, match=r"checkpoints/10 cannot be written .No space left"):
             train.train(smoke_config(), tmp_path)
     train.train(smoke_config(), tmp_path)
     assert [row["step"] for row in read_metrics(tmp_path)] == [0, 5, 10, 15, 20]
