@@ -70,7 +70,7 @@ def expanded(argument: str) -> str:
 
 
 def _run(main: Callable[[], int | None]) -> int:
-    from flowasd.run.compile_cache import keep_compiled  # imports JAX, which takes a second
+    from flowasd.compiling import keep_compiled  # imports JAX, which takes a second
 
     keep_compiled()
     return main() or 0

@@ -11,6 +11,7 @@ from tests.conftest import REPO
 ROOMS = (
     ("errors",),
     ("files", "settings"),
+    ("compiling",),
     ("data",),
     ("features",),
     ("flow",),

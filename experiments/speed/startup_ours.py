@@ -11,7 +11,7 @@ def startup_tasks(workdir: str, path: str) -> Tasks:
     detectors = []
 
     def start() -> None:
-        importlib.import_module("flowasd.run.compile_cache").keep_compiled()
+        importlib.import_module("flowasd.compiling").keep_compiled()
         importlib.import_module("flowasd.detector")
 
     def load() -> None:

@@ -1,15 +1,19 @@
 """Frames that the flow samples, beside frames of real clips."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from flax import nnx
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
+from flowasd.compiling import compiled_quickly
 from flowasd.detector import Detector
 from flowasd.features.frontend import EDGES
+from flowasd.flow.glow import Glow
 
 PATCHES = 64  # sampled for every machine
 SHARES = (0.05, 0.5, 0.95)
@@ -44,7 +48,9 @@ def sample_spectra(
     owner = detector.enrolled.get(machine_id, detector)
     machine = jnp.full(PATCHES, owner.machine_ids.index(machine_id))
     length = detector.config.train.patch_length
-    standardised = owner.flow.sample(jax.random.key(0), machine, length)[..., 0]
+    graph, state = nnx.split(owner.flow)
+    with compiled_quickly():
+        standardised = _sample(graph, state, jax.random.key(0), machine, time=length)[..., 0]
     frames = np.asarray(standardised).reshape(-1, standardised.shape[-1])
     sampled = frames * detector.statistics.std + detector.statistics.mean
     edges = EDGES.get(detector.frontend.name)
@@ -55,3 +61,14 @@ def sample_spectra(
         np.quantile(real, SHARES, axis=0),
         np.quantile(sampled, SHARES, axis=0),
     )
+
+
+@partial(jax.jit, static_argnames=("graph", "time"))
+def _sample(
+    graph: nnx.GraphDef[Glow],
+    state: PyTree,
+    key: PRNGKeyArray,
+    machine: Int[Array, " batch"],
+    time: int,
+) -> Float[Array, "batch time band 1"]:
+    return nnx.merge(graph, state).sample(key, machine, time)

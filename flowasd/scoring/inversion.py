@@ -9,6 +9,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int, PyTree
 
+from flowasd.compiling import compiled_quickly
 from flowasd.features.patches import covering_patches
 from flowasd.flow.glow import Glow
 
@@ -35,9 +36,9 @@ def inversion_error(
     chosen = np.linspace(0, len(clip) - 1, PATCHES).astype(int)  # one shape for any number of clips
     x = np.concatenate(clips)[frames[chosen]]
     graph, state = nnx.split(flow)
-    error = float(
-        _error(graph, state, jnp.asarray(x[..., None]), jnp.asarray(machine[clip[chosen]]))
-    )
+    owners = jnp.asarray(machine[clip[chosen]])
+    with compiled_quickly():
+        error = float(_error(graph, state, jnp.asarray(x[..., None]), owners))
     return error if np.isfinite(error) else float("inf")
 
 

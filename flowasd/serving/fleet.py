@@ -24,6 +24,7 @@ from typing import Any, cast
 import jax
 from tqdm import tqdm
 
+from flowasd.compiling import keep_compiled
 from flowasd.config import RunConfig
 from flowasd.detector import Detector
 from flowasd.errors import UserError
@@ -31,7 +32,6 @@ from flowasd.evaluation.results import FILE_COLUMNS, file_row
 from flowasd.file_results import Result
 from flowasd.files import write_bytes
 from flowasd.run.calibration_file import NAME as CALIBRATION
-from flowasd.run.compile_cache import keep_compiled
 from flowasd.run.enrolment_file import FOLDER as ENROLLED
 
 try:

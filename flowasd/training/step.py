@@ -10,6 +10,7 @@ from flax import nnx
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, Key, PRNGKeyArray, PyTree, UInt32
 
+from flowasd.compiling import compiled_quickly
 from flowasd.config import RunConfig, TrainConfig
 from flowasd.flow.glow import Glow, ModelConfig, make_glow
 from flowasd.flow.objective import objective
@@ -70,7 +71,8 @@ def initial_state(
     # devices.
     density = (jnp.asarray(a, jnp.float32) for a in (start.mean, start.precision_factor))
     shape = config.model, config.train, config.frontend.n_bands
-    graph, state = _initialise(jax.random.key(config.seed), *density, shape=shape)
+    with compiled_quickly():
+        graph, state = _initialise(jax.random.key(config.seed), *density, shape=shape)
     return graph, parallel.replicate(mesh, state)
 
 

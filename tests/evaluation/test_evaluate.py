@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +19,8 @@ from flowasd.run.records import read_record, write_record
 from flowasd.scoring.rules import RULES
 from tests.conftest import smoke_config
 from tests.evaluation.assessments import rows, write_assessment
+
+SUMMARY = Path("results", "summary.json")
 
 
 def read_csv(path):
@@ -64,28 +67,26 @@ def assess_as(folder, better):
 @pytest.mark.slow
 def test_what_to_expect_is_told_where_it_was_assessed(evaluated, tmp_path):
     """The file of the folder that is written counts, else that of the run."""
-    for folder in (evaluated, tmp_path / "bare"):
-        evaluation = evaluate(evaluated, folder=folder)
-        write_results(folder, evaluation)
-        write_report(folder / "report.html", evaluation)
-        assert "proxy_auc" not in json.loads((folder / "results" / "summary.json").read_text())
-        assert "Without labels" not in (folder / "report.html").read_text()
+    bare = evaluate(evaluated, folder=tmp_path / "bare", illustrated=False)
+    for summary in (bare.summary, json.loads((evaluated / SUMMARY).read_text())):
+        assert "proxy_auc" not in summary
+    assert "Without labels" not in (evaluated / "report.html").read_text()
 
     run, own = tmp_path / "run", tmp_path / "own"
     shutil.copytree(evaluated, run)
     assess_as(run, 0.0)
     assess_as(own, 0.1)
     for folder, others, most in ((run, 0.625, 0.75), (own, 0.725, 0.85), (tmp_path, 0.625, 0.75)):
-        evaluation = evaluate(run, folder=folder)
+        evaluation = evaluate(run, folder=folder, illustrated=False)
         write_results(folder, evaluation)
-        write_report(folder / "report.html", evaluation)
-        summary = json.loads((folder / "results" / "summary.json").read_text())
+        summary = json.loads((folder / SUMMARY).read_text())
         expected = dict.fromkeys(RULES, others) | {"relative": most}
         assert summary["proxy_auc"] == pytest.approx(expected)
-        report = (folder / "report.html").read_text()
-        assert f"On stand-ins, AUC {100 * others:.1f} % by “{summary['rule']}”" in report
-        assert f'<th scope="row">relative</th><td>{100 * most:.1f}</td>' in report
-        assert 'aria-label="AUC over severity"' in report
+    write_report(folder / "report.html", evaluation)
+    report = (folder / "report.html").read_text()
+    assert f"On stand-ins, AUC {100 * others:.1f} % by “{summary['rule']}”" in report
+    assert f'<th scope="row">relative</th><td>{100 * most:.1f}</td>' in report
+    assert 'aria-label="AUC over severity"' in report
 
 
 def test_another_data_set_needs_its_test_folder_alone(evaluated, test_clips, tmp_path):

@@ -42,7 +42,7 @@ def made(rng, per_id, away=0.0, label=0):
 
 def test_simulated_frames_are_those_of_the_built_in_corpus(tmp_path, monkeypatch):
     """Its FLAC files are rounded to 16 bits, which moves a band by less than 0.05 dB."""
-    config = smoke_config(POOLED | {"data.cache": str(tmp_path / "cache")})
+    config = smoke_config(POOLED)
     monkeypatch.setattr(corpus, "CHUNK", 3)
     root = open_source(config.data, 0).splits["test"][0].path.parents[2]
     frames = {
