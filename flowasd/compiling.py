@@ -32,7 +32,7 @@ def compiled_quickly() -> Iterator[None]:
     For programs that run once: on two CPU cores, optimising them takes longer than all else.
     """
     config: Any = jax.config
-    usual = config.jax_disable_most_optimizations
+    usual = config.read("jax_disable_most_optimizations")
     jax.config.update("jax_disable_most_optimizations", True)
     try:
         yield

@@ -33,6 +33,7 @@ def command(module: str, *arguments: object) -> Result:
         patch.setattr(sys, "argv", [module, *map(str, arguments)])
         try:
             warnings.filterwarnings("ignore", r"the load_module\(\)")  # by ml_collections
+            warnings.filterwarnings("ignore", ".* found in sys.modules")  # another test imported it
             runpy.run_module(module, run_name="__main__", alter_sys=True)
         except SystemExit as ended:
             status = ended.code

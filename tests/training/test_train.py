@@ -117,9 +117,8 @@ def short_clips(tmp_path):
 
 def test_hop_longer_than_every_clip_is_refused_in_one_line(short_clips, tmp_path):
     """A hop as long as the longest clip gives it a second frame."""
-    hops = {
-        hop: {"frontend.hop_length": hop, "data.root": str(short_clips)} for hop in (4000, 4001)
-    }
+    short = {"data.root": str(short_clips), "data.suspicious": "keep"}  # than half a window
+    hops = {hop: short | {"frontend.hop_length": hop} for hop in (4000, 4001)}
     with pytest.raises(UserError) as caught:
         train.train(smoke_config(hops[4001]), tmp_path / "run")
     assert str(caught.value) == (
