@@ -2,8 +2,9 @@
 
 import contextlib
 import io
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -83,13 +84,25 @@ def score_files(
     return 1 if failed else 0
 
 
-def _open_output(output: str | None) -> contextlib.AbstractContextManager[TextIO]:
-    """The stream to write to; as in `write_text`, what cannot be encoded becomes "?"."""
+@contextlib.contextmanager
+def _open_output(output: str | None) -> Iterator[TextIO]:
+    """The stream to write to; as in `write_text`, what cannot be encoded becomes "?".
+
+    A file is called NAME.partial until the last row is in it; every row is in it at once.
+    """
     if output is None or is_stdout(output):
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="replace")
-        return contextlib.nullcontext(sys.stdout)
+        yield sys.stdout
+        return
+    path = Path(output)
+    is_device = path.exists() and not path.is_file()  # such as /dev/null
+    partial = path if is_device else path.with_name(f"{path.name}.partial")
     try:
-        return Path(output).open("w", newline="", encoding="utf-8", errors="replace")
+        stream = partial.open("w", 1, newline="", encoding="utf-8", errors="replace")
     except OSError as error:
         raise UserError(f"{output}: cannot be written ({error.strerror})") from error
+    with stream:
+        yield stream
+    if not is_device:
+        os.replace(partial, path)

@@ -8,8 +8,10 @@ import pytest
 import soundfile
 import soxr
 
+from flowasd.detector import Detector
 from flowasd.errors import UserError
 from flowasd.evaluation.results import FILE_COLUMNS
+from flowasd.file_results import Result
 from flowasd.files import csv_line, refuse_overwriting, write_csv
 from flowasd.serving.score_files import score_files
 from flowasd.serving.watch import watch
@@ -38,6 +40,22 @@ def test_bad_files_cost_their_own_rows_only(evaluated, tmp_path, capsys):
     for name, reason in {"pipe": "regular", "silent": "silent", "slow": "rate of 1 Hz"}.items():
         assert any(f"{name}.wav: " in line and reason in line for line in lines)
     assert last == "flowasd: 3 of 5 files were not scored"
+
+
+def test_rows_that_were_made_stay_when_scoring_is_cut_off(evaluated, tmp_path, monkeypatch):
+    output, partial = tmp_path / "scores.csv", tmp_path / "scores.csv.partial"
+    soundfile.write(tmp_path / "a.wav", NOISE, 16000)
+
+    def results(*_):
+        yield Result(tmp_path / "a.wav", "id_00", 0.5)
+        assert len(rows_of(partial)) == 2  # on the disk at once
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Detector, "results", results)
+    with pytest.raises(KeyboardInterrupt):
+        score_files(evaluated, [str(tmp_path / "a.wav")], None, str(output))
+    assert [row[0] for row in rows_of(partial)] == ["path", f"{tmp_path}/a.wav"]
+    assert not output.exists()
 
 
 def test_a_doubtful_score_has_a_warning_that_names_the_file(
