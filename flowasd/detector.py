@@ -23,7 +23,7 @@ from flowasd.run.workdir import copy_run, record_config
 from flowasd.scoring.decision import Decisions
 from flowasd.scoring.explanation import Explanation
 from flowasd.scoring.frame_nll import FrameScores
-from flowasd.scoring.rules import Judged
+from flowasd.scoring.rules import Judged, check_finite
 
 
 @dataclass(frozen=True)
@@ -259,7 +259,10 @@ class Detector(BandDetector):
             if doubt := lost_highs(own.bands, self.statistics, self.frontend):
                 warnings.warn(f"{name}: {doubt}", stacklevel=3)
         heard = [own for _, own in named]
-        return heard, self.judge([own.bands for own in heard], ids)
+        judged = self.judge([own.bands for own in heard], ids)
+        for (name, _), own in zip(named, judged, strict=True):
+            check_finite(own, name)
+        return heard, judged
 
     def results(self, paths: Sequence[Path], machine_id: str | None = None) -> Iterator[Result]:
         """Scores files of any length and sampling rate, some at a time, and goes on after bad ones.

@@ -8,7 +8,7 @@ from flowasd.band_detector import CLIPS_AT_ONCE, BandDetector
 from flowasd.errors import UserError
 from flowasd.features.hearing import Heard, hear
 from flowasd.features.outliers import lost_highs
-from flowasd.scoring.rules import Judged
+from flowasd.scoring.rules import Judged, check_finite
 
 
 @dataclass(frozen=True)
@@ -69,4 +69,8 @@ def _score_some(
 
 def _with(result: Result, judged: Judged, rule: str) -> Result:
     scores, p_value = judged.scores, judged.p_values[rule]
+    try:
+        check_finite(judged, result.path)
+    except UserError as error:
+        return replace(result, error=error)
     return replace(result, score=scores[rule], p_value=p_value, scores=scores)

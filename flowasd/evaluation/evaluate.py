@@ -29,7 +29,7 @@ from flowasd.run.metric_log import Row, read_metrics
 from flowasd.run.splits import CALIBRATING, KEPT, Opened, open_recorded, refuse_seen
 from flowasd.scoring.decision import alarm_threshold, gamma_threshold
 from flowasd.scoring.inversion import ALLOWED, inversion_error
-from flowasd.scoring.rules import RULES
+from flowasd.scoring.rules import RULES, check_finite
 
 ASSESSMENT = Path("results", "assess.csv")
 PACKAGES = ("flowasd", "jax", "flax", "optax", "orbax-checkpoint", "numpy", "scikit-learn")
@@ -115,6 +115,8 @@ def evaluate(
     rule = detector.config.score.rule
     ready = time.perf_counter()
     judged = detector.judge(bands, [clip.machine_id for clip in test])
+    for clip, own in zip(test, judged, strict=True):
+        check_finite(own, clip.path)
     clips = [
         ScoredClip(clip.name, clip.machine_id, clip.label, own.scores, own.p_values[rule])
         for clip, own in zip(test, judged, strict=True)

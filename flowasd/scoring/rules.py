@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.special import log_ndtr
 
+from flowasd.errors import UserError
 from flowasd.scoring.frame_nll import MachineNLL
 
 FrameNLL = Float[np.ndarray, " time"]
@@ -73,6 +74,15 @@ class Judged(NamedTuple):
     scores: dict[str, float]
     nll: FrameNLL
     p_values: Mapping[str, float] = MappingProxyType({})
+
+
+def check_finite(judged: Judged, name: object) -> None:
+    """Raises a `UserError` that names the clip if a score is not a finite number."""
+    if not np.isfinite([*judged.scores.values()]).all():
+        raise UserError(
+            f"{name}: its score is not a finite number; look at the recording, or train again with "
+            "a lower --config.train.learning_rate"
+        )
 
 
 Rule = Callable[[Clips, Normality], PerClip]

@@ -10,6 +10,7 @@ import soxr
 
 from flowasd.detector import Detector
 from flowasd.errors import UserError
+from flowasd.evaluation.evaluate import evaluate
 from flowasd.evaluation.results import FILE_COLUMNS
 from flowasd.file_results import Result
 from flowasd.files import csv_line, refuse_overwriting, write_csv
@@ -40,6 +41,28 @@ def test_bad_files_cost_their_own_rows_only(evaluated, tmp_path, capsys):
     for name, reason in {"pipe": "regular", "silent": "silent", "slow": "rate of 1 Hz"}.items():
         assert any(f"{name}.wav: " in line and reason in line for line in lines)
     assert last == "flowasd: 3 of 5 files were not scored"
+
+
+def test_no_score_that_is_not_finite_leaves_any_mode(evaluated, tmp_path, monkeypatch, capsys):
+    judge = Detector.judge
+
+    def second_is_nan(self, *args):
+        judged = judge(self, *args)
+        scores = dict.fromkeys(judged[1].scores, np.nan)
+        return [judged[0], judged[1]._replace(scores=scores), *judged[2:]]
+
+    monkeypatch.setattr(Detector, "judge", second_is_nan)
+    for name in "ab":
+        soundfile.write(tmp_path / f"{name}.wav", NOISE, 16000)
+    output = tmp_path / "scores.csv"
+    assert score_files(evaluated, [str(tmp_path)], "id_00", str(output)) == 1
+    assert [row[0] for row in rows_of(output)[1:]] == [f"{tmp_path}/a.wav"]
+    assert f"{tmp_path}/b.wav: its score is not a finite number" in capsys.readouterr().err
+    detector = Detector.load(evaluated)
+    with pytest.raises(UserError, match=r"b\.wav: its score is not a finite number"):
+        detector.score([tmp_path / "a.wav", tmp_path / "b.wav"], "id_00")
+    with pytest.raises(UserError, match=r"flac: its score is not a finite number"):
+        evaluate(evaluated)
 
 
 def test_rows_that_were_made_stay_when_scoring_is_cut_off(evaluated, tmp_path, monkeypatch):
