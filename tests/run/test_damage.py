@@ -41,8 +41,6 @@ pytestmark = pytest.mark.slow
 BEST, LAST = "checkpoints/0", "checkpoints/20"  # of the smoke run: it starts at its best
 CARD = f"{BEST}/card/metadata"
 
-WHOLE = {"data": "real", "config": {}, "machine_ids": [], "mean": [], "std": [], "start": ""}
-
 
 def resume(workdir):
     train(smoke_config(), workdir)
