@@ -11,7 +11,7 @@ from jaxtyping import Float
 from tqdm import tqdm
 
 from flowasd.config import RunConfig
-from flowasd.data.layouts import LAYOUTS
+from flowasd.data.source import DataConfig, clip_of
 from flowasd.errors import UserError
 from flowasd.features.frontend import FrontendConfig, Standardisation, standardise
 from flowasd.flow.glow import Glow
@@ -40,7 +40,7 @@ class BandDetector:
         statistics: Standardisation of its input.
         machine_ids: The IDs that it knows, in the order of their indices.
         config: The config of its run.
-        trained_root: The data set of its run.
+        trained_on: The data set of its run.
         kind: Whether the recordings that it was trained on are `"real"` or `"SIMULATED"`.
         step: The training step that it was saved at.
         calibration: What its scores and decisions are measured by; `None` where training has not
@@ -55,7 +55,7 @@ class BandDetector:
     statistics: Standardisation
     machine_ids: list[str]
     config: RunConfig
-    trained_root: str
+    trained_on: DataConfig
     kind: str
     step: int
     calibration: Calibration | None = None
@@ -105,9 +105,9 @@ class BandDetector:
         workdir = Path(workdir).expanduser()
         best = restore_best(workdir)
         settings = best.config if config is None else settings_of(workdir, best.config, config)
-        trained_root = best.config.data.root
+        trained_on = best.config.data
         return cls(
-            **best._replace(config=settings)._asdict(), trained_root=trained_root, workdir=workdir
+            **best._replace(config=settings)._asdict(), trained_on=trained_on, workdir=workdir
         )
 
     @property
@@ -234,7 +234,7 @@ class BandDetector:
                 detector does not know.
         """
         try:
-            machine_id = LAYOUTS[self.config.data.layout].parse_clip(path).machine_id
+            machine_id = clip_of(path, self.config.data).machine_id
         except UserError as error:
             if len(self.known_ids) == 1:
                 return self.known_ids[0]

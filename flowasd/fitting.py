@@ -8,9 +8,8 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from flowasd.config import RunConfig, parse, pooled_config
-from flowasd.data.clips import Clip
-from flowasd.data.layouts import LAYOUTS
-from flowasd.data.source import Source
+from flowasd.data.clips import MACHINE, Clip
+from flowasd.data.source import DataConfig, Source, clip_of
 from flowasd.data.splits import split_clips
 from flowasd.detector import Detector
 from flowasd.errors import UserError
@@ -22,7 +21,6 @@ from flowasd.run.splits import Opened
 from flowasd.training.train import train
 
 GIVEN = "recordings given to flowasd.fit"  # the data.root of such a run
-MACHINE = "machine"  # the ID where nothing tells one, and the machine type
 
 
 def fit(
@@ -91,7 +89,7 @@ def _open(
     else:
         names = paths
         used, features = usable_features(paths, config.frontend, config.data)
-    ids = ids_of(names, machine_ids) or _ids_in_names(names, config.data.layout)
+    ids = ids_of(names, machine_ids) or _ids_in_names(names, config.data)
     clips = [Clip(name, own, 0) for name, own in zip(names, ids, strict=True) if name in {*used}]
     data = config.data
     splits = split_clips(clips, config.seed, data.validation, calibration=data.calibration)
@@ -101,7 +99,7 @@ def _open(
     return Source(MACHINE, False, False, splits), parts
 
 
-def _ids_in_names(names: Sequence[Path], layout: str) -> list[str]:
+def _ids_in_names(names: Sequence[Path], data: DataConfig) -> list[str]:
     """Returns the ID that every name tells, or `MACHINE` for all if none tells one.
 
     Raises:
@@ -110,7 +108,7 @@ def _ids_in_names(names: Sequence[Path], layout: str) -> list[str]:
     clips, errors = [], []
     for name in names:
         try:
-            clips.append(LAYOUTS[layout].parse_clip(name))
+            clips.append(clip_of(name, data))
         except UserError as error:
             errors.append(error)
     if not clips:

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from flowasd.data.clips import Clip, Dataset
-from flowasd.data.layouts import LAYOUTS, Layout
+from flowasd.data.layouts import LAYOUTS
+from flowasd.data.layouts.layout import Layout
 from flowasd.evaluation.results import FORMATS
 from flowasd.features.frontend import FRONTENDS, log_mel
 from flowasd.flow.bijection import Bijection
@@ -35,5 +36,5 @@ FRONTENDS["loud"] = lambda samples, frontend: log_mel(2 * samples, frontend)
 BIJECTIONS["reverse"] = Reverse
 OBJECTIVES["sharp"] = lambda nlls, machine, config: jax.nn.relu(-nlls).sum(1)
 RULES["range"] = lambda clips, normality: np.array([float(n.max() - n.min()) for n in clips.nlls])
-LAYOUTS["flat"] = Layout(list_flat, list_flat, parse_name)
+LAYOUTS["flat"] = Layout(lambda root, split: [root], list_flat, parse_name)
 FORMATS[".txt"] = lambda stream, columns: lambda row: stream.write(" ".join(map(str, row)) + "\n")

@@ -44,7 +44,7 @@ def test_json_of_a_config_builds_the_same_one():
         ("data.simulated.n_train", 0, "data.simulated.n_train=0 must be at least 2"),
         ("data.simulated.n_test", 0, "data.simulated.n_test=0 must be at least 1"),
         ("data.validation", 1.0, "data.validation=1.0 must be below 1"),
-        ("data.layout", "heap", "data.layout=heap is not one of dcase2020"),
+        ("data.layout", "heap", "data.layout=heap is not one of dcase2020, dcase2021, mimii"),
         ("frontend.hop_length", 160_001, "frontend.hop_length=160001 is longer than a clip"),
         ("frontend.name", "mfcc", "frontend.name=mfcc is not one of log_mel"),
         ("frontend.n_bands", 0, "frontend.n_bands=0 must be at least 1"),

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 
 from flowasd.config import RunConfig
 from flowasd.data.clips import Clip
-from flowasd.data.layouts.dcase2020 import read_dataset
+from flowasd.data.dataset import read_dataset
 from flowasd.data.splits import split_clips
 from flowasd.features.cache import cached_features
 

@@ -1,4 +1,4 @@
-"""Finds audio files and decodes them to float32 mono at one rate; damaged files are refused."""
+"""Finds audio files and decodes a channel at one rate, as float32; damaged files are refused."""
 
 import contextlib
 import glob
@@ -31,14 +31,18 @@ _ENDLESS = 2**36 - 1  # samples; FLAC cannot say more, and libsndfile says more 
 
 
 def read_audio(
-    path: Path | str, sample_rate: int = 16000, max_seconds: float = MAX_SECONDS
+    path: Path | str,
+    sample_rate: int = 16000,
+    max_seconds: float = MAX_SECONDS,
+    channel: int = 0,
 ) -> Float[np.ndarray, " samples"]:
-    """Decodes the first channel of a WAV or FLAC file.
+    """Decodes one channel of a WAV or FLAC file.
 
     Args:
         path: A file with integer samples of 8 to 32 bits or with floating-point samples.
         sample_rate: Rate of the result in Hz; a file of another rate is resampled (soxr, HQ).
         max_seconds: Length of the longest file that is decoded.
+        channel: The channel; a file that has only one is read whatever it is.
 
     Returns:
         float32 samples; full scale is ±1. Only floating-point files and the overshoot of
@@ -46,13 +50,18 @@ def read_audio(
 
     Raises:
         UserError: If the file is missing, empty, cut short, damaged, too long or not audio, or
-            holds no samples or samples that are not finite.
+            holds no such channel, no samples or samples that are not finite.
     """
     path = Path(path)
     with _opened(path) as file:
         check_length(path, file.frames, file.samplerate, max_seconds)
+        if 1 < file.channels <= channel:
+            raise UserError(
+                f"{path}: has {file.channels} channels, counted from 0, and config.data.channel is "
+                f"{channel}"
+            )
         try:
-            samples = _decode(file, sample_rate)
+            samples = _decode(file, sample_rate, min(channel, file.channels - 1))
         # A damaged header may promise more samples than memory holds: ValueError or MemoryError.
         except (OSError, soundfile.SoundFileError, ValueError, MemoryError) as error:
             raise _unreadable(path) from error
@@ -124,8 +133,10 @@ def _unreadable(path: Path) -> UserError:
     return UserError(f"{path}: cannot be read; it is damaged, cut short, or not WAV or FLAC inside")
 
 
-def _decode(file: soundfile.SoundFile, sample_rate: int) -> Float[np.ndarray, " samples"]:
-    """The first channel of a file, decoded and resampled block by block.
+def _decode(
+    file: soundfile.SoundFile, sample_rate: int, channel: int
+) -> Float[np.ndarray, " samples"]:
+    """A channel of a file, decoded and resampled block by block.
 
     Raises:
         ValueError: If the file ends too early.
@@ -139,7 +150,8 @@ def _decode(file: soundfile.SoundFile, sample_rate: int) -> Float[np.ndarray, " 
     samples, end = np.empty(-(-missing * sample_rate // rate) + 1, np.float32), 0
     while missing:
         some = min(missing, max(1, BLOCK // file.channels))
-        block = file.read(some, dtype="int16" if is_short else "float32", always_2d=True)[:, 0]
+        block = file.read(some, dtype="int16" if is_short else "float32", always_2d=True)
+        block = block[:, channel]
         missing -= some
         if len(block) < some:
             raise ValueError("the file ends too early")
@@ -153,7 +165,10 @@ def _decode(file: soundfile.SoundFile, sample_rate: int) -> Float[np.ndarray, " 
 
 
 def read_all(
-    paths: Iterable[Path], sample_rate: int = 16000, max_seconds: float = MAX_SECONDS
+    paths: Iterable[Path],
+    sample_rate: int = 16000,
+    max_seconds: float = MAX_SECONDS,
+    channel: int = 0,
 ) -> Iterator[tuple[Path, Float[np.ndarray, " samples"] | UserError]]:
     """Decodes files and yields them in the given order.
 
@@ -163,12 +178,13 @@ def read_all(
         paths: The files.
         sample_rate: Rate of the results in Hz.
         max_seconds: Length of the longest file that is decoded.
+        channel: The channel that is read.
 
     Yields:
         Each path with its samples, or with the error that `read_audio` raised for it.
     """
-    paths = list(paths)
-    read = partial(_read_or_error, sample_rate=sample_rate, max_seconds=max_seconds)
+    paths, settings = list(paths), (sample_rate, max_seconds, channel)
+    read = partial(_read_or_error, settings=settings)
     for path, result in zip(paths, read_ahead(partial(_unless_long, read), paths, 8), strict=True):
         yield path, read(path) if result is None else result
 
@@ -185,10 +201,10 @@ def _unless_long(
 
 
 def _read_or_error(
-    path: Path, sample_rate: int, max_seconds: float
+    path: Path, settings: tuple[int, float, int]
 ) -> Float[np.ndarray, " samples"] | UserError:
     try:
-        return read_audio(path, sample_rate, max_seconds)
+        return read_audio(path, *settings)
     except UserError as error:
         return error
 

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+MACHINE = "machine"  # the ID where nothing tells one
+
 
 @dataclass(frozen=True)
 class Clip:
@@ -10,24 +12,46 @@ class Clip:
 
     Attributes:
         path: The audio file.
-        machine_id: The machine's ID, such as `"id_00"`.
+        machine_id: What the flow is conditioned on: the machine's ID, such as `"id_00"`, its
+            section, such as `"section_00"`, or one of these with a domain or an attribute.
         label: 0 normal, 1 anomalous, None unknown (the evaluation set).
+        domain: `"source"` or `"target"`; None where nothing tells it.
+        attributes: Names and values of what is known of the machine's state, such as
+            `("vel", "620")`. A name may repeat.
+        section: The ID or section whose clips are judged together; empty if it is the machine ID.
     """
 
     path: Path
     machine_id: str
     label: int | None
+    domain: str | None = None
+    attributes: tuple[tuple[str, str], ...] = ()
+    section: str = ""
 
     @property
     def name(self) -> str:
         """The file's name without its folder."""
         return self.path.name
 
+    @property
+    def group(self) -> str:
+        """The ID or section whose clips are judged together."""
+        return self.section or self.machine_id
+
 
 @dataclass(frozen=True)
 class Dataset:
-    """The clips of one machine type, each tuple in the order of the paths; `test` may be empty."""
+    """The clips of one machine type, each tuple in the order of the paths.
+
+    Attributes:
+        machine_type: Name of the type.
+        train: The training clips; none where a folder holds only clips to test on.
+        test: The test clips; there may be none.
+        edition: The first year of the DCASE challenge whose evaluator judges such clips: 2020, 2021
+            or 2022. What is no challenge's is judged as in 2020.
+    """
 
     machine_type: str
     train: tuple[Clip, ...]
     test: tuple[Clip, ...]
+    edition: int = 2020

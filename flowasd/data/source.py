@@ -1,6 +1,7 @@
 """From a config to the clips of every split: the user's recordings or the built-in corpus."""
 
-from dataclasses import dataclass, field
+from collections import ChainMap
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,8 +9,9 @@ import numpy as np
 from jaxtyping import Int
 
 from flowasd.data.audio import MAX_SECONDS
-from flowasd.data.clips import Clip
-from flowasd.data.layouts import LAYOUTS
+from flowasd.data.clips import Clip, Dataset
+from flowasd.data.dataset import ID, check, conditioned, join, read_dataset, read_test_clips
+from flowasd.data.layouts import AUTO, LAYOUTS, parse_clip
 from flowasd.data.simulated.corpus import simulated_corpus
 from flowasd.data.simulated.slide_rail import N_SAMPLES
 from flowasd.data.splits import split_clips
@@ -38,7 +40,26 @@ class DataConfig:
     """The recordings."""
 
     root: str = key("", "folder of the recordings; if empty, the built-in simulated corpus")
-    layout: str = key("dcase2020", "how the recordings are laid out", choices=LAYOUTS)
+    layout: str = key(
+        AUTO,
+        "how the recordings are laid out; auto recognises all layouts but `folder`",
+        choices=ChainMap({AUTO: LAYOUTS["dcase2020"]}, LAYOUTS),
+    )
+    machine_type: str = key("", "the machine type, where the root has several")
+    train_on: str = key(
+        "",
+        "folders below the root whose training clips are joined, such as "
+        "development+additional_training; if empty, the root",
+    )
+    test_on: str = key(
+        "", "folder below the root whose test clips are scored; if empty, those beside the training"
+    )
+    condition: str = key(
+        ID,
+        "what the flow is conditioned on: `id`, the machine ID or section; beside it `domain` or the "
+        "name of an attribute",
+    )
+    channel: int = key(0, "the channel that is read of recordings that have several", minimum=0)
     cache: str = key("", "folder of features and built-in corpus; if empty, the user's cache")
     bank_gb: float = key(
         4.0, "training features kept in memory; more are read from disk", unit="GB", minimum=0
@@ -76,15 +97,18 @@ class Source(NamedTuple):
     Attributes:
         machine_type: Name of the type's folder.
         simulated: Whether this is the built-in corpus.
-        labelled: Whether `test` is a labelled test set. If not, it holds normal clips that were
-            held out of training, or an evaluation set, and there is no AUC.
+        labelled: Whether `test` is a labelled test set. If not, there is no AUC.
         splits: Clips of `train`, `validation`, `test` and, if there are enough, `calibration`.
+        edition: The challenge whose evaluator judges the test clips, as in `Dataset`.
+        withheld: Whether `test` holds training clips, withheld because there is no test set.
     """
 
     machine_type: str
     simulated: bool
     labelled: bool
     splits: dict[str, tuple[Clip, ...]]
+    edition: int = 2020
+    withheld: bool = False
 
     @property
     def kind(self) -> str:
@@ -113,17 +137,12 @@ def open_source(config: DataConfig, seed: int) -> Source:
         UserError: If the root is missing or is not laid out as it should be, or too few clips are
             there.
     """
-    root = Path(config.root) if config.root else _built_in(config)
-    dataset = LAYOUTS[config.layout].read_dataset(root)
-    labelled = any(clip.label is not None for clip in dataset.test)
+    dataset = _with_conditions(_dataset(config), config.condition)
+    check(dataset, Path(config.root))
     held_out = 0.0 if dataset.test else config.test
     splits = split_clips(dataset.train, seed, config.validation, held_out, config.calibration)
-    return Source(
-        machine_type=dataset.machine_type,
-        simulated=not config.root,
-        labelled=labelled,
-        splits={"test": dataset.test} | splits,
-    )
+    source = _source(dataset, {"test": dataset.test} | splits, simulated=not config.root)
+    return source._replace(withheld=not dataset.test)
 
 
 def open_test(config: DataConfig) -> Source:
@@ -132,9 +151,42 @@ def open_test(config: DataConfig) -> Source:
     Raises:
         UserError: If there is no such folder, or it holds no test clips.
     """
-    dataset = LAYOUTS[config.layout].read_test_clips(Path(config.root))
+    dataset = _with_conditions(_test_clips(config), config.condition)
+    return _source(dataset, {"test": dataset.test}, simulated=False)
+
+
+def clip_of(path: Path, config: DataConfig) -> Clip:
+    """Reads what the path of one file tells, the machine ID with all that the flow is given.
+
+    Raises:
+        UserError: If the path does not tell it.
+    """
+    return conditioned(parse_clip(path, config.layout), config.condition)
+
+
+def _dataset(config: DataConfig) -> Dataset:
+    root = Path(config.root) if config.root else _built_in(config)
+    folders = [root / name for name in config.train_on.split("+")] if config.train_on else [root]
+    dataset = join([read_dataset(own, config.layout, config.machine_type) for own in folders])
+    return replace(dataset, test=_test_clips(config).test) if config.test_on else dataset
+
+
+def _test_clips(config: DataConfig) -> Dataset:
+    folder = Path(config.root, config.test_on)
+    return read_test_clips(folder, config.layout, config.machine_type)
+
+
+def _with_conditions(dataset: Dataset, condition: str) -> Dataset:
+    train, test = (
+        tuple(conditioned(clip, condition) for clip in clips)
+        for clips in (dataset.train, dataset.test)
+    )
+    return replace(dataset, train=train, test=test)
+
+
+def _source(dataset: Dataset, splits: dict[str, tuple[Clip, ...]], simulated: bool) -> Source:
     labelled = any(clip.label is not None for clip in dataset.test)
-    return Source(dataset.machine_type, False, labelled, {"test": dataset.test})
+    return Source(dataset.machine_type, simulated, labelled, splits, dataset.edition)
 
 
 def _built_in(config: DataConfig) -> Path:

@@ -67,17 +67,19 @@ def assess(workdir: Path, detector: Detector) -> list[Estimate]:
     Raises:
         UserError: If the recordings cannot be read any more, or the clips were trained on.
     """
-    config = detector.config
-    if config.data.root == detector.trained_root:
+    config, data = detector.config, detector.config.data
+    if data.root == detector.trained_on.root:
         source, features = open_recorded(workdir, config)
     else:
-        source = open_source(config.data, config.seed)
-        source, features = source_features(source, config.frontend, config.data)
+        source = open_source(data, config.seed)
+        source, features = source_features(source, config.frontend, data)
     clips = source.splits["validation"]
     refuse_seen(workdir, clips, features["validation"].recordings, ["train"])
     normal = [
-        Recording(read_audio(clip.path, SAMPLE_RATE, config.data.max_clip_seconds), clip.machine_id)
-        for clip in clips
+        Recording(
+            read_audio(c.path, SAMPLE_RATE, data.max_clip_seconds, data.channel), c.machine_id
+        )
+        for c in clips
     ]
     stand_ins = [*FAULTS, BLEND] if len({r.machine_id for r in normal}) > 1 else [*FAULTS]
     ids, scores = _scores(detector, normal)

@@ -13,7 +13,7 @@ from jaxtyping import Float
 
 from flowasd.config import RunConfig
 from flowasd.data.clips import Clip
-from flowasd.data.source import Source, open_test
+from flowasd.data.source import DataConfig, Source, open_test
 from flowasd.detector import Detector
 from flowasd.evaluation import metrics
 from flowasd.evaluation.alarms import decisions, describe_decisions
@@ -178,7 +178,7 @@ def _spectra(
 def _open_test(workdir: Path, detector: Detector) -> Opened:
     """The run's own clips, or the test clips of a data set that was named later."""
     config = detector.config
-    if config.data.root == detector.trained_root:
+    if _place(config.data) == _place(detector.trained_on):
         source, features = open_recorded(workdir, config)
     else:
         source = open_test(config.data)
@@ -186,6 +186,10 @@ def _open_test(workdir: Path, detector: Detector) -> Opened:
     recordings = features["test"].recordings
     refuse_seen(workdir, source.splits["test"], recordings, [*KEPT, CALIBRATING])
     return source, features
+
+
+def _place(data: DataConfig) -> tuple[str, str]:
+    return data.root, data.test_on
 
 
 def _inversion_error(

@@ -30,16 +30,17 @@ FORMAT = 6  # part of the folder's name; raise it when the features of the same 
 DIGEST = 32  # bytes of a digest in a file
 
 
-class SuspiciousRecordings(UserError):
-    """Recordings that can be decoded, and cannot be judged.
+class UnusableRecordings(UserError):
+    """Recordings that cannot be decoded or cannot be judged.
 
     Attributes:
         paths: The files.
+        suspicious: Whether all of them can be decoded.
     """
 
-    def __init__(self, text: str, paths: Collection[Path]):
+    def __init__(self, text: str, paths: Collection[Path], suspicious: bool):
         super().__init__(text)
-        self.paths = paths
+        self.paths, self.suspicious = paths, suspicious
 
 
 @dataclass(frozen=True)
@@ -93,13 +94,22 @@ def source_features(
 ) -> tuple[Source, dict[str, Features]]:
     """Returns the features of every split, and the source without the clips that are left out.
 
-    All files are read in one go, so that one error lists every bad recording.
+    All files are read in one go, so that one error lists every bad recording. Bad recordings of a
+    test set are left out with a warning: nothing is learnt from them.
 
     Raises:
-        UserError: If recordings cannot be used; the message lists all of them.
+        UserError: If other recordings cannot be used; the message lists all of them.
     """
     paths = sorted(clip.path for clips in source.splits.values() for clip in clips)
-    paths, features = usable_features(paths, frontend, data)
+    tested = set() if source.withheld else {clip.path for clip in source.splits.get("test", ())}
+    try:
+        paths, features = usable_features(paths, frontend, data)
+    except UnusableRecordings as error:
+        if not tested > {*error.paths}:
+            raise
+        warnings.warn(f"{error}\nThey are left out of the test.", stacklevel=1)
+        paths = [path for path in paths if path not in error.paths]
+        paths, features = usable_features(paths, frontend, data)
     place = {path: i for i, path in enumerate(paths)}
     splits = {
         split: tuple(clip for clip in clips if clip.path in place)
@@ -121,8 +131,9 @@ def usable_features(
     """
     try:
         return paths, cached_features(paths, frontend, data.cache_folder, data)
-    except SuspiciousRecordings as error:
-        if data.suspicious != "warn" or len(error.paths) == len(paths):
+    except UnusableRecordings as error:
+        left_out = data.suspicious == "warn" and error.suspicious
+        if not left_out or len(error.paths) == len(paths):
             raise
         warnings.warn(f"{error}\nThey are left out.", stacklevel=2)
         paths = [path for path in paths if path not in error.paths]
@@ -175,6 +186,7 @@ def _features(
 ) -> Features:
     # What is heard in spite of a suspicion is not there for those who refuse it.
     kind = "kept" if data.suspicious == "keep" else "bands"
+    kind += str(data.channel or "")
     entries = [folder / f"{digest}.{kind}" for digest in read_ahead(_content, paths, 16)]
     check = partial(_check_entry, n_bands=frontend.n_bands)
     found = dict(zip(entries, read_ahead(check, entries, 16), strict=True))
@@ -190,9 +202,8 @@ def _features(
     if errors:
         listed = "".join(f"\n  {error}" for error in errors.values())
         text = f"{len(errors)} of {len(paths)} recordings cannot be used:{listed}"
-        if all(isinstance(error, Suspicious) for error in errors.values()):
-            raise SuspiciousRecordings(text, errors.keys())
-        raise UserError(text)
+        suspicious = all(isinstance(error, Suspicious) for error in errors.values())
+        raise UnusableRecordings(text, errors.keys(), suspicious)
     kept = [entry for entry in (found[e] for e in entries) if entry is not None]
     n_frames = np.array([n for n, _ in kept], np.int64)
     recordings = tuple(recording for _, recording in kept)

@@ -40,7 +40,7 @@ def hear(
     paths: Sequence[Path], frontend: FrontendConfig, data: DataConfig = ANY
 ) -> Iterator[tuple[Path, Heard | UserError]]:
     """Decodes files and computes their bands, as `hear_samples` does."""
-    clips = read_all(paths, frontend.sample_rate, data.max_clip_seconds)
+    clips = read_all(paths, frontend.sample_rate, data.max_clip_seconds, data.channel)
     return hear_samples(clips, frontend, data)
 
 

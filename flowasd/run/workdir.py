@@ -13,7 +13,8 @@ from flowasd.settings import build
 
 # Keys that do not change what is trained. The recordings may have moved: their content is checked.
 FREE = (
-    *("data.root", "data.cache", "data.bank_gb", "data.max_clip_seconds", "data.suspicious"),
+    *("data.root", "data.layout", "data.machine_type", "data.train_on", "data.test_on"),
+    *("data.test", "data.cache", "data.bank_gb", "data.max_clip_seconds", "data.suspicious"),
     *("score.", "parallel."),
 )
 REPEAT = "repeat the training command in another --workdir"
@@ -104,10 +105,14 @@ def check_same(workdir: Path, before: RunConfig, config: RunConfig) -> None:
 
 
 def settings_of(workdir: Path, trained: RunConfig, config: RunConfig) -> RunConfig:
-    """Checks another config against that of a run, and gives it the run's root if it has none."""
+    """Checks another config against that of a run; what it leaves open of the data is the run's."""
     check_same(workdir, trained, config)
-    root = config.data.root or trained.data.root
-    return replace(config, data=replace(config.data, root=root))
+    data, own = config.data, trained.data
+    if data.root in ("", own.root):
+        test_on = data.test_on or own.test_on
+        found = {"layout": own.layout, "machine_type": own.machine_type, "train_on": own.train_on}
+        data = replace(data, root=own.root, test=own.test, test_on=test_on, **found)
+    return replace(config, data=data)
 
 
 def trained_keys(config: RunConfig) -> dict[str, Any]:

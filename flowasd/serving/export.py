@@ -113,9 +113,9 @@ def _inputs(program: Program) -> tuple[jax.ShapeDtypeStruct, ...]:
 
 
 def _trained_length(detector: Detector) -> int:
-    config = detector.config
+    config, rate = detector.config, detector.frontend.sample_rate
     try:
         clip = open_source(config.data, config.seed).splits["train"][0]
-        return len(read_audio(clip.path, config.frontend.sample_rate, config.data.max_clip_seconds))
+        return len(read_audio(clip.path, rate, config.data.max_clip_seconds, config.data.channel))
     except UserError as error:
         raise UserError(f"{error}; or name the length of the clips with --seconds") from error

@@ -198,6 +198,7 @@ def _metadata(detector: Detector, n_samples: int, alpha: float | None) -> dict[s
         "flowasd": version("flowasd"),
         "machine_ids": detector.known_ids,
         "sample_rate": frontend.sample_rate,
+        "channel": detector.config.data.channel,
         "n_samples": n_samples,
         "seconds_per_frame": frontend.seconds_per_frame,
         "rule": score.rule,

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from flowasd.data.clips import Clip
-from flowasd.data.layouts.dcase2020 import parse_clip, read_dataset
+from flowasd.data.dataset import read_dataset
+from flowasd.data.layouts.dcase2020 import parse_clip
 from flowasd.data.source import open_source
 from flowasd.errors import UserError
 from tests.conftest import smoke_config

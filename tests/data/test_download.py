@@ -13,7 +13,7 @@ from typing import cast
 import pytest
 
 from flowasd.data.download import PARTS, fetch
-from flowasd.data.layouts.dcase2020 import read_dataset
+from flowasd.data.dataset import read_dataset
 from flowasd.errors import UserError
 from tests.conftest import REPO
 

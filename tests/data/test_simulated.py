@@ -10,7 +10,7 @@ from sklearn.covariance import LedoitWolf
 from sklearn.metrics import roc_auc_score
 
 from flowasd.data.audio import read_audio
-from flowasd.data.layouts.dcase2020 import read_dataset
+from flowasd.data.dataset import read_dataset
 from flowasd.data.simulated import corpus as simulate
 from flowasd.data.simulated.corpus import simulate_clip, simulated_corpus
 from flowasd.data.simulated.slide_rail import CAUSES, RAILS, damage, rail_sound

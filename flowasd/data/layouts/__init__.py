@@ -3,28 +3,67 @@
 To add a layout, write a file like `dcase2020.py` and add a line to `LAYOUTS`.
 """
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
-from flowasd.data.clips import Clip, Dataset
-from flowasd.data.layouts import dcase2020
+from flowasd.data.clips import Clip
+from flowasd.data.layouts import dcase2020, dcase2021, folder, manifest, mimii, toyadmos
+from flowasd.data.layouts.layout import Layout
+from flowasd.errors import UserError
 
-
-class Layout(NamedTuple):
-    """The functions of one layout.
-
-    Attributes:
-        read_dataset: Lists the training clips below a folder, and the test clips if there are any.
-        read_test_clips: Lists only the test clips below a folder, which needs no training clips.
-        parse_clip: Reads the machine ID and the label from the name of one file.
-    """
-
-    read_dataset: Callable[[Path], Dataset]
-    read_test_clips: Callable[[Path], Dataset]
-    parse_clip: Callable[[Path], Clip]
-
+AUTO = "auto"  # stands for the first layout that claims the recordings
 
 LAYOUTS: dict[str, Layout] = {
-    "dcase2020": Layout(dcase2020.read_dataset, dcase2020.read_test_clips, dcase2020.parse_clip),
+    "dcase2020": dcase2020.LAYOUT,
+    "dcase2021": dcase2021.LAYOUT,
+    "mimii": mimii.LAYOUT,
+    "toyadmos": toyadmos.LAYOUT,
+    "manifest": manifest.LAYOUT,
+    "folder": folder.LAYOUT,
 }
+
+
+def find_layout(root: Path, split: str, name: str = AUTO) -> tuple[Layout, list[Path]]:
+    """Returns the layout of recordings, and the folders of machine types that have a split.
+
+    Args:
+        root: A folder, or a file that lists recordings.
+        split: `"train"` or `"test"`.
+        name: Name of the layout, or `AUTO`.
+
+    Raises:
+        UserError: If there is no such folder.
+    """
+    if not root.exists():
+        raise UserError(f"{root}: no such folder; name the one that holds slider/{split}")
+    for layout in LAYOUTS.values() if name == AUTO else [LAYOUTS[name]]:
+        folders = layout.find(root, split)
+        if name == AUTO:
+            folders = [own for own in folders if layout.claims(own)]
+        if folders:
+            return layout, folders
+    if name == AUTO and (folders := dcase2020.find(root, split)):
+        return dcase2020.LAYOUT, folders  # whose error says what is wrong with the names
+    raise UserError(
+        f"{root}: no {split}/ in it or below; name the folder that holds slider/{split}, or the "
+        f"layout of the recordings: --config.data.layout={'|'.join(LAYOUTS)}"
+    )
+
+
+def parse_clip(path: Path, name: str = AUTO) -> Clip:
+    """Reads the machine ID and the label from the path of one file.
+
+    Args:
+        path: The file.
+        name: Name of the layout, or `AUTO` for the first one that can read the path.
+
+    Raises:
+        UserError: If the path tells no ID.
+    """
+    if name != AUTO:
+        return LAYOUTS[name].parse_clip(path)
+    for layout in LAYOUTS.values():
+        try:
+            return layout.parse_clip(path)
+        except UserError:
+            continue
+    raise UserError(f"{path}: not a DCASE file name; expected {dcase2020.EXPECTED}")

@@ -24,12 +24,12 @@ if machine_id not in metadata["machine_ids"]:
     sys.exit(f"{machine_id} is none of {', '.join(metadata['machine_ids'])}")
 machine = np.array([metadata["machine_ids"].index(machine_id)], np.int32)
 alpha = np.float32(alphas[-1] if alphas else metadata["alpha"])
-form = (metadata["sample_rate"], metadata["n_samples"])
+form, channel = (metadata["sample_rate"], metadata["n_samples"]), metadata["channel"]
 score = jax.jit(program.call)
 print("path,machine_id,score,p_value,decision")
 for path in paths:
     samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
     if (rate, len(samples)) != form:
         sys.exit(f"{path} must have {form[1]} samples at {form[0]} Hz")
-    out = score(samples[None, :, 0], machine, alpha)
+    out = score(samples[None, :, min(channel, samples.shape[1] - 1)], machine, alpha)
     print(path, machine_id, *(out[name][0] for name in ("score", "p_value", "decision")), sep=",")

@@ -23,13 +23,17 @@ if machine_id not in metadata["machine_ids"]:
     sys.exit(f"{machine_id} is none of {', '.join(metadata['machine_ids'])}")
 machine = np.array([metadata["machine_ids"].index(machine_id)], np.int32)
 alpha = np.array(alphas[-1] if alphas else metadata["alpha"], np.float32)
-form = (metadata["sample_rate"], metadata["n_samples"])
+form, channel = (metadata["sample_rate"], metadata["n_samples"]), metadata["channel"]
 columns = ["score", "p_value", "decision"]
 print("path", "machine_id", *columns, sep=",")
 for path in paths:
     samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
     if (rate, len(samples)) != form:
         sys.exit(f"{path} must have {form[1]} samples at {form[0]} Hz")
-    clip = {"samples": samples[None, :, 0], "machine": machine, "alpha": alpha}
+    clip = {
+        "samples": samples[None, :, min(channel, samples.shape[1] - 1)],
+        "machine": machine,
+        "alpha": alpha,
+    }
     values = [np.asarray(value).item() for value in session.run(columns, clip)]
     print(path, machine_id, *values, sep=",")

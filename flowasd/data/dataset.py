@@ -1,0 +1,136 @@
+"""The clips of one machine type, found below a root and checked."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from flowasd.data.clips import Clip, Dataset
+from flowasd.data.layouts import AUTO, find_layout
+from flowasd.data.layouts.layout import name_of, some
+from flowasd.errors import UserError
+
+ID = "id"  # the condition that is the machine ID or section alone
+
+
+def read_dataset(root: Path, layout: str = AUTO, machine_type: str = "") -> Dataset:
+    """Lists the clips of a machine type that has training clips.
+
+    Args:
+        root: The folder of the machine type, or one up to three levels above it. An unpacked
+            archive may therefore have folders around the data.
+        layout: Name of the layout; by default it is recognised.
+        machine_type: The machine type, where there are several.
+
+    Raises:
+        UserError: If there is no such folder, or several; if a name does not have the layout's
+            form; or if the clips cannot be used, as `check` says.
+    """
+    found, folders = find_layout(root, "train", layout)
+    folder = _only(root, folders, machine_type)
+    dataset = found.read(folder)
+    check(dataset, folder)
+    return dataset
+
+
+def read_test_clips(root: Path, layout: str = AUTO, machine_type: str = "") -> Dataset:
+    """Lists only the test clips of a machine type, such as those of the evaluation set.
+
+    Args:
+        root: The folder of the machine type, or one up to three levels above it.
+        layout: Name of the layout; by default it is recognised.
+        machine_type: The machine type, where there are several.
+
+    Raises:
+        UserError: If there is no such folder, or several; if there is no clip; or if a name does
+            not have the layout's form.
+    """
+    found, folders = find_layout(root, "test", layout)
+    folder = _only(root, folders, machine_type)
+    dataset = found.read(folder)
+    if not dataset.test:
+        raise UserError(f"{folder}: holds no .wav or .flac clip to test on")
+    return replace(dataset, train=())
+
+
+def machine_types(root: Path, layout: str = AUTO) -> list[str]:
+    """Lists the machine types below a root that have training clips.
+
+    Raises:
+        UserError: If there are none.
+    """
+    return [name_of(folder) for folder in find_layout(root, "train", layout)[1]]
+
+
+def join(datasets: Sequence[Dataset]) -> Dataset:
+    """Joins the clips of several folders of one machine type.
+
+    Raises:
+        UserError: If the machine types differ.
+    """
+    if len(types := dict.fromkeys(dataset.machine_type for dataset in datasets)) > 1:
+        raise UserError(f"different machine types cannot be trained on together: {some(types)}")
+    train = tuple(clip for dataset in datasets for clip in dataset.train)
+    test = tuple(clip for dataset in datasets for clip in dataset.test)
+    return replace(datasets[0], train=train, test=test)
+
+
+def conditioned(clip: Clip, condition: str) -> Clip:
+    """Returns a clip whose machine ID holds what the flow is conditioned on.
+
+    Args:
+        clip: The clip.
+        condition: `ID` for the machine ID or section alone, `"domain"`, or the name of an
+            attribute.
+
+    Raises:
+        UserError: If the clip does not tell its domain or has no such attribute.
+    """
+    if condition == ID:
+        return clip
+    values = [value for name, value in clip.attributes if name == condition]
+    if condition == "domain":
+        values = [clip.domain] if clip.domain else []
+    if not values:
+        raise UserError(
+            f"{clip.path}: nothing tells its {condition}, on which the model is conditioned "
+            "(config.data.condition)"
+        )
+    name = "+".join(values) if condition == "domain" else f"{condition}_{'+'.join(values)}"
+    return replace(clip, machine_id=f"{clip.group}_{name}", section=clip.group)
+
+
+def check(dataset: Dataset, place: Path) -> None:
+    """Raises a `UserError` if a model cannot be trained on these clips or tested on them.
+
+    Args:
+        dataset: The clips.
+        place: Where they are.
+    """
+    if not dataset.train:
+        raise UserError(f"{place / 'train'}: holds no .wav or .flac clip to train on")
+    if anomalous := [clip.name for clip in dataset.train if clip.label == 1]:
+        raise UserError(
+            f"{place / 'train'}: {len(anomalous)} anomalous clips ({some(anomalous)}) where "
+            "only normal ones belong; move them to test/"
+        )
+    known = {clip.machine_id for clip in dataset.train}
+    if unknown := sorted({clip.machine_id for clip in dataset.test} - known):
+        raise UserError(
+            f"{place / 'test'}: no clip in train/ is of {', '.join(unknown)}; add training clips "
+            "or remove the test clips"
+        )
+    if odd := sorted(machine_id for machine_id in known if "/" in machine_id):
+        raise UserError(f"{place}: a machine ID names a file, and must not hold a /: {some(odd)}")
+
+
+def _only(root: Path, folders: Sequence[Path], machine_type: str) -> Path:
+    named = [folder for folder in folders if machine_type in ("", name_of(folder))]
+    if len(named) == 1:
+        return named[0]
+    names = ", ".join(map(name_of, folders))
+    if not named:
+        raise UserError(f"{root}: no machine type {machine_type}; there are {names}")
+    raise UserError(
+        f"{root}: several machine types ({names}); name one: {named[-1]}, or "
+        f"--config.data.machine_type={name_of(named[-1])}"
+    )

@@ -1,0 +1,56 @@
+"""What a layout of recordings is, and what several layouts share."""
+
+import os
+from collections.abc import Callable, Collection, Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from flowasd.data.clips import Clip, Dataset
+
+
+class Layout(NamedTuple):
+    """The functions of one layout.
+
+    Attributes:
+        find: Lists the folders of machine types at a root or below it that have clips of a split,
+            `"train"` or `"test"`.
+        read: Lists the clips in the folder of a machine type. Either split may be empty.
+        parse_clip: Reads the machine ID and the label from the path of one file. It raises a
+            `UserError` if the path tells no ID.
+        claims: Whether the folder of a machine type is laid out in this way. Without it, the
+            layout must be named.
+    """
+
+    find: Callable[[Path, str], list[Path]]
+    read: Callable[[Path], Dataset]
+    parse_clip: Callable[[Path], Clip]
+    claims: Callable[[Path], bool] = lambda folder: False
+
+
+def folders_with(root: Path, names: Collection[str]) -> list[Path]:
+    """Lists the folders that have a folder of one of these names: the root, or all of one level.
+
+    Args:
+        root: The folder to begin with.
+        names: Names of folders.
+
+    Returns:
+        The root if it has such a folder; else those folders of the nearest level below it, down to
+        the third, which have one.
+    """
+    for above in ("", "*/", "*/*/", "*/*/*/"):
+        found = {p.parent for name in names for p in root.glob(above + name) if p.is_dir()}
+        if found:
+            return sorted(found)
+    return []
+
+
+def name_of(folder: Path) -> str:
+    """Returns the folder's own name; that of a link, not of what the link points to."""
+    return Path(os.path.abspath(folder)).name  # the path may be "."
+
+
+def some(names: Iterable[object], limit: int = 5) -> str:
+    """Lists the first few of many names."""
+    listed: Sequence[str] = [str(name) for name in names]
+    return ", ".join(listed[:limit]) + (", …" if len(listed) > limit else "")

@@ -1,0 +1,89 @@
+"""The layout `manifest`: a CSV file with a row for every recording, and a header.
+
+    path,machine_id,split,label
+    rail/a.wav,rail_1,train,normal
+    rail/b.wav,rail_1,test,anomaly
+
+`path` is relative to the CSV file. The other columns may be missing: `machine_id` is then
+"machine", `split` is train, and `label` is unknown. Further columns are attributes; `domain` is
+source or target.
+"""
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+
+from flowasd.data.clips import MACHINE, Clip, Dataset
+from flowasd.data.layouts.layout import Layout
+from flowasd.errors import UserError
+
+COLUMNS = ("path", "machine_id", "split", "label", "domain")
+SPLITS = ("train", "test")
+LABELS = {"": None, "normal": 0, "0": 0, "anomaly": 1, "abnormal": 1, "anomalous": 1, "1": 1}
+DOMAINS = {"": None, "source": "source", "target": "target"}
+
+
+def parse_clip(path: Path) -> Clip:
+    """Raises a `UserError`, because a name tells no machine ID; only the manifest does."""
+    raise UserError(f"{path}: in the layout `manifest`, a file's name tells no machine ID")
+
+
+def find(root: Path, split: str) -> list[Path]:
+    """Returns the root, if it is a CSV file."""
+    return [root] if claims(root) else []
+
+
+def claims(root: Path) -> bool:
+    """Whether the root is a CSV file."""
+    return root.suffix.lower() == ".csv" and root.is_file()
+
+
+def read(path: Path) -> Dataset:
+    """Lists the clips of all rows, sorted by path.
+
+    Raises:
+        UserError: If the file is not such a table; the message names the line.
+    """
+    clips: dict[str, dict[Path, Clip]] = {split: {} for split in SPLITS}
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = csv.DictReader(file, restval="")
+            if "path" not in (rows.fieldnames or ()):
+                raise UserError(
+                    f"{path}: its first line must name the columns, and one of them must be path; "
+                    f"the others that it may name are {', '.join(COLUMNS[1:])}"
+                )
+            for row in rows:
+                where = f"{path}, line {rows.line_num}"
+                if None in row:
+                    raise UserError(f"{where}: has more cells than the first line")
+                cells = {name.strip(): cell.strip() for name, cell in row.items()}
+                clip = _clip(path.parent, cells, where)
+                if any(clip.path in own for own in clips.values()):
+                    raise UserError(f"{where}: {clip.path} is there twice; remove one row")
+                split = _choice(cells, "split", where, dict.fromkeys(SPLITS) | {"": None})
+                clips[split or "train"][clip.path] = clip
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path}: cannot be read as CSV ({error}); export it as UTF-8") from error
+    train, test = (tuple(own[name] for name in sorted(own)) for own in clips.values())
+    return Dataset(path.stem, train, test)
+
+
+def _clip(folder: Path, cells: Mapping[str, str], where: str) -> Clip:
+    if not cells["path"]:
+        raise UserError(f"{where}: names no path")
+    label = LABELS[_choice(cells, "label", where, LABELS)]
+    domain = DOMAINS[_choice(cells, "domain", where, DOMAINS)]
+    attributes = tuple((n, cell) for n, cell in cells.items() if n not in COLUMNS and cell)
+    path = folder / Path(cells["path"]).expanduser()
+    return Clip(path, cells.get("machine_id") or MACHINE, label, domain, attributes)
+
+
+def _choice(cells: Mapping[str, str], column: str, where: str, known: Mapping[str, object]) -> str:
+    cell = cells.get(column, "")
+    if cell not in known:
+        raise UserError(f"{where}: {column} is {cell}, not one of {', '.join(filter(None, known))}")
+    return cell
+
+
+LAYOUT = Layout(find, read, parse_clip, claims)
