@@ -40,6 +40,7 @@ class Arguments:
         false_alarm_every: Clips after which a normal machine raises an alarm, on average at least.
         on_alarm: Command that an alarm starts.
         look_every: Seconds between two looks at a folder.
+        labels: The organisers' list of labels of an evaluation set.
     """
 
     workdir: Path
@@ -54,6 +55,7 @@ class Arguments:
     false_alarm_every: float
     on_alarm: str | None
     look_every: float
+    labels: Path | None
 
     @property
     def folder(self) -> Path:
@@ -118,6 +120,11 @@ def define_flags(modes: Mapping[str, Mode]) -> None:
         "on_alarm", None, "Command that an alarm starts, with a JSON line on standard input."
     )
     flags.DEFINE_alias("on-alarm", "on_alarm")
+    flags.DEFINE_string(
+        "labels",
+        None,
+        "The organisers' list of labels of an evaluation set, which has none itself.",
+    )
     flags.DEFINE_float(
         "look_every", 2.0, "Seconds between two looks at the folder.", lower_bound=0.0
     )
@@ -170,6 +177,7 @@ def arguments() -> Arguments:
         if values[name] is not None and not 0 < values[name] < 1:
             raise UserError(f"--{name}={values[name]:g} must be above 0 and below 1")
     values["workdir"] = Path(values["workdir"])
+    values["labels"] = Path(values["labels"]) if values["labels"] else None
     return Arguments(**values)
 
 

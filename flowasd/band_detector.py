@@ -182,6 +182,7 @@ class BandDetector:
             UserError: If an ID is not one that the detector knows, or it has no calibration.
         """
         judged: dict[int, Judged] = {}
+        machine_ids = [self.full_id(machine_id) for machine_id in machine_ids]
         enrolled = [m if m in self.enrolled else None for m in machine_ids]
         for group in dict.fromkeys(enrolled):
             detector = self if group is None else self.enrolled[group]
@@ -210,8 +211,7 @@ class BandDetector:
         Raises:
             UserError: If an ID is not one that the detector knows.
         """
-        for machine_id in set(machine_ids):
-            self.check_known(machine_id)
+        machine_ids = [self.full_id(machine_id) for machine_id in machine_ids]
         nlls, starts = [], range(0, len(log_mels), CLIPS_AT_ONCE)
         hidden = None if len(starts) > 1 else True
         for first in tqdm(starts, "NLL", unit="batch", leave=False, disable=hidden):
@@ -239,13 +239,20 @@ class BandDetector:
             if len(self.known_ids) == 1:
                 return self.known_ids[0]
             raise UserError(f"{error}; or give its ID with --machine_id (machine_ids)") from error
-        self.check_known(machine_id, f"{path}: ")
-        return machine_id
+        return self.full_id(machine_id, f"{path}: ")
 
-    def check_known(self, machine_id: str, where: str = "") -> None:
-        """Raises a `UserError` if the detector does not know an ID."""
-        if machine_id not in self.known_ids:
+    def full_id(self, machine_id: str, where: str = "") -> str:
+        """Returns an ID that the detector knows, from itself or its last part, as 02 of id_02.
+
+        Raises:
+            UserError: If the detector knows no such ID, or several.
+        """
+        known = self.known_ids
+        if machine_id in known:
+            return machine_id
+        meant = [own for own in known if own.endswith(f"_{machine_id}")]
+        if len(meant) != 1:
             raise UserError(
-                f"{where}the model has not seen machine ID {machine_id}; "
-                f"it knows {', '.join(self.known_ids)}"
+                f"{where}the model has not seen machine ID {machine_id}; it knows {', '.join(known)}"
             )
+        return meant[0]

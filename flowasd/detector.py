@@ -184,7 +184,8 @@ class Detector(BandDetector):
         """
         path = Path(recording).expanduser()
         (heard,) = hear_all([path], self.frontend, self.config.data)
-        return explain_heard(self, heard, machine_id or self.machine_id_of(path))
+        known = self.full_id(machine_id) if machine_id else self.machine_id_of(path)
+        return explain_heard(self, heard, known)
 
     def enrol(
         self, recordings: Recordings, machine_id: str, *, sample_rate: int | None = None
@@ -286,5 +287,5 @@ class Detector(BandDetector):
             missing.wav: no such file
         """
         if machine_id is not None:
-            self.check_known(machine_id)
+            machine_id = self.full_id(machine_id)
         return file_results(self, paths, machine_id)

@@ -30,15 +30,17 @@ def evaluate(given: Arguments, tables: bool = True) -> None:
     """Scores the test clips again, or those of another data set.
 
     flowasd evaluate runs/a --output=elsewhere
+    flowasd evaluate runs/a --labels=eval_data_list.csv
     """
-    from flowasd.evaluation import evaluate, results
+    from flowasd.evaluation import describe, evaluate, results
     from flowasd.report.report import write_report
 
-    evaluation = evaluate.evaluate(given.workdir, given.config, given.folder, given.alpha)
+    settings = given.config, given.folder, given.alpha, given.labels
+    evaluation = evaluate.evaluate(given.workdir, *settings)
     if tables:
         results.write_results(given.folder, evaluation)
     write_report(given.folder / "report.html", evaluation)
-    print(evaluate.describe(evaluation))
+    print(describe.describe(evaluation))
     print(f"Report: {given.folder / 'report.html'}")
 
 
@@ -125,8 +127,8 @@ def export(given: Arguments) -> None:
 
 MODES = {
     "train": Mode(train, "output alpha"),
-    "evaluate": Mode(evaluate, "output alpha"),
-    "report": Mode(report, "output alpha"),
+    "evaluate": Mode(evaluate, "output alpha labels"),
+    "report": Mode(report, "output alpha labels"),
     "assess": Mode(assess, "output"),
     "score": Mode(score, "input output machine_id alpha fdr engine"),
     "enrol": Mode(enrol, "input output machine_id"),

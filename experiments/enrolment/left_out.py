@@ -9,7 +9,7 @@ import numpy as np
 
 from experiments.slider_fewshot.pictures import Row
 from flowasd.config import RunConfig
-from flowasd.data.layouts import LAYOUTS
+from flowasd.data.dataset import read_dataset
 from flowasd.detector import Detector
 from flowasd.evaluation.calibrate import calibrate_run
 from flowasd.features.cache import cached_features
@@ -47,7 +47,7 @@ def run(config: RunConfig, left_out: Path, workdir: Path) -> list[Row]:
 
 def _scores(detector: Detector, left_out: Path) -> Iterator[Sequence[object]]:
     """Yields the rows of the table."""
-    dataset = LAYOUTS[detector.config.data.layout].read_dataset(left_out)
+    dataset = read_dataset(left_out, detector.config.data.layout)
     known, tested = (
         cached_features(
             [clip.path for clip in clips], detector.frontend, detector.config.data.cache_folder

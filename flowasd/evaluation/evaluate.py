@@ -3,7 +3,7 @@
 import platform
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,14 @@ from jaxtyping import Float
 
 from flowasd.config import RunConfig
 from flowasd.data.clips import Clip
+from flowasd.data.ground_truth import read_ground_truth, true_clips
 from flowasd.data.source import DataConfig, Source, open_test
 from flowasd.detector import Detector
 from flowasd.evaluation import metrics
-from flowasd.evaluation.alarms import decisions, describe_decisions
+from flowasd.evaluation.alarms import decisions
 from flowasd.evaluation.assess import Estimate, proxy_auc, read_estimates
 from flowasd.evaluation.examples import Example, ScoredClip, choose
+from flowasd.evaluation.official import TABLES, Judgement, Table
 from flowasd.evaluation.samples import Spectra, sample_spectra
 from flowasd.explaining import explain_heard
 from flowasd.features.cache import Features, source_features
@@ -28,8 +30,8 @@ from flowasd.run.devices import require_devices
 from flowasd.run.metric_log import Row, read_metrics
 from flowasd.run.splits import CALIBRATING, KEPT, Opened, open_recorded, refuse_seen
 from flowasd.scoring.decision import alarm_threshold, gamma_threshold
-from flowasd.scoring.inversion import ALLOWED, inversion_error
-from flowasd.scoring.rules import RULES, check_finite
+from flowasd.scoring.inversion import inversion_error
+from flowasd.scoring.rules import RULES, Judged, check_finite
 
 ASSESSMENT = Path("results", "assess.csv")
 PACKAGES = ("flowasd", "jax", "flax", "optax", "orbax-checkpoint", "numpy", "scikit-learn")
@@ -49,6 +51,7 @@ class Evaluation:
         history: Logged steps of the training.
         estimates: Of the run's assessment; empty if there was none.
         gamma_thresholds: The threshold of DCASE's baselines, of every ID that has test clips.
+        official: The figures as the organisers' evaluator of this edition defines them.
         thresholds: The score above which a clip is an alarm, of every such ID; infinite where the
             normal clips are too few for any alarm.
         spectra: What the flow samples of every such ID beside its test clips.
@@ -64,6 +67,7 @@ class Evaluation:
     history: list[Row]
     estimates: list[Estimate]
     gamma_thresholds: dict[str, float]
+    official: Table
     thresholds: dict[str, float] = field(default_factory=dict)
     spectra: dict[str, Spectra] = field(default_factory=dict)
     config: RunConfig | None = None
@@ -90,6 +94,7 @@ def evaluate(
     config: RunConfig | None = None,
     folder: Path | None = None,
     alpha: float | None = None,
+    labels: Path | None = None,
     *,
     illustrated: bool = True,
 ) -> Evaluation:
@@ -101,12 +106,13 @@ def evaluate(
             run's own test clips; without it, everything is as the run was trained.
         folder: Folder of the results, in which an assessment may be; by default the workdir.
         alpha: Rate of false alarms that decisions allow; by default that of the config.
+        labels: The organisers' list of labels of an evaluation set. It is read after the scoring.
         illustrated: Whether examples and samples are made, which only a report needs.
 
     Raises:
         UserError: If there is no checkpoint; if the config is of another model; if the data cannot
             be read, have machine IDs that the model has not seen, or clips that it has seen; or if
-            the assessment is damaged.
+            the assessment is damaged, or the labels are of other clips.
     """
     detector = Detector.load(workdir, config)
     start = time.perf_counter()
@@ -117,11 +123,12 @@ def evaluate(
     judged = detector.judge(bands, [clip.machine_id for clip in test])
     for clip, own in zip(test, judged, strict=True):
         check_finite(own, clip.path)
-    clips = [
-        ScoredClip(clip.name, clip.machine_id, clip.label, own.scores, own.p_values[rule])
-        for clip, own in zip(test, judged, strict=True)
-    ]
     times = {"features_s": ready - start, "score_s": time.perf_counter() - ready}
+    if labels is not None:
+        source = _with_labels(source, labels)
+    clips = [
+        _scored(clip, own, rule) for clip, own in zip(source.splits["test"], judged, strict=True)
+    ]
     columns, history = _metric_columns(clips), read_metrics(workdir)
     estimates = read_estimates((folder or workdir) / ASSESSMENT)
     estimates = estimates or read_estimates(workdir / ASSESSMENT)
@@ -134,6 +141,13 @@ def evaluate(
         for machine_id in sorted({clip.machine_id for clip in clips})
     }
     thresholds = {m: alarm_threshold(normal, alpha) for m, normal in normal_scores.items()}
+    gamma_thresholds = {m: gamma_threshold(normal) for m, normal in normal_scores.items()}
+    official = _official(source.edition, clips, rule, gamma_thresholds)
+    summary["official"] = {
+        "edition": source.edition,
+        "score": official.score(),
+        "values": official.values(),
+    }
     chosen = choose(clips, rule, thresholds, alpha) if illustrated else {}
     return Evaluation(
         workdir=workdir,
@@ -144,11 +158,41 @@ def evaluate(
         summary=summary | ({"proxy_auc": proxy_auc(estimates)} if estimates else {}),
         history=history,
         estimates=estimates,
-        gamma_thresholds={m: gamma_threshold(normal) for m, normal in normal_scores.items()},
+        gamma_thresholds=gamma_thresholds,
+        official=official,
         thresholds=thresholds,
         spectra=_spectra(detector, clips, bands) if illustrated else {},
         config=detector.config,
     )
+
+
+def _with_labels(source: Source, labels: Path) -> Source:
+    test = source.splits["test"]
+    truth = true_clips([c.name for c in test], source.machine_type, read_ground_truth(labels))
+    told = tuple(
+        replace(clip, label=true.label, domain=clip.domain or true.domain)
+        for clip, true in zip(test, truth, strict=True)
+    )
+    return source._replace(labelled=True, splits={**source.splits, "test": told})
+
+
+def _scored(clip: Clip, judged: Judged, rule: str) -> ScoredClip:
+    known = clip.name, clip.machine_id, clip.label
+    return ScoredClip(*known, judged.scores, judged.p_values[rule], clip.domain, clip.section)
+
+
+def _official(
+    edition: int, clips: Sequence[ScoredClip], rule: str, thresholds: Mapping[str, float]
+) -> Table:
+    """The figures of the clips that have a label."""
+    judgements = [
+        Judgement(
+            c.group, c.domain, c.label, c.scores[rule], c.scores[rule] > thresholds[c.machine_id]
+        )
+        for c in clips
+        if c.label is not None
+    ]
+    return TABLES[edition](judgements)
 
 
 def _example(detector: Detector, why: str, clip: Clip, scored: ScoredClip) -> Example:
@@ -241,43 +285,3 @@ def _metric_columns(clips: Sequence[ScoredClip]) -> dict[str, list[metrics.Row]]
         for rule in RULES
     }
     return {rule: rows for rule, rows in columns.items() if rows}
-
-
-def describe(evaluation: Evaluation) -> str:
-    """Returns the lines that a run ends with."""
-    summary = evaluation.summary
-    title = f"{summary['machine_type']}, {evaluation.kind} recordings, rule `{evaluation.rule}`"
-    title += f"\n{describe_step(summary)}"
-    missing = {clip.machine_id for clip in evaluation.clips}
-    missing -= {row.machine_id for rows in evaluation.columns.values() for row in rows}
-    lines = [title]
-    if evaluation.columns:
-        lines.append(metrics.table(evaluation.columns))
-    if missing:
-        ids = ", ".join(sorted(missing))
-        lines.append(f"No AUC for {ids}: it takes labelled normal and anomalous test clips.")
-    if (error := summary["inversion_error"]) is not None and error > ALLOWED:
-        lines.append(
-            f"The flow cannot be inverted in float32: inverse(forward(x)) is off by {error:.2g}, "
-            "so its scores are not to be trusted; lower --config.train.learning_rate."
-        )
-    lines.append(describe_decisions(summary["decisions"]))
-    return "\n".join(lines)
-
-
-def describe_step(summary: Mapping[str, Any]) -> str:
-    """Says which training step was kept, and why."""
-    best, steps = summary["best_step"], summary["steps"]
-    lowest, start = summary["validation_nll"], summary["validation_nll_at_start"]
-    if lowest is None or start is None:  # the curves of the run were removed
-        return f"Step {best} was kept."
-    chance = "by more than chance explains (paired t test over held-out clips at 1 %)"
-    if best == 0:
-        return (
-            f"The start, a Gaussian, was kept: {steps} steps did not lower its held-out NLL, "
-            f"{start:.3f}, {chance}."
-        )
-    return (
-        f"Step {best} of {steps} was kept: its held-out NLL, {lowest:.3f}, is lower than that of "
-        f"the start, a Gaussian, {start:.3f}, {chance}."
-    )

@@ -18,9 +18,16 @@ ONE_OF_THE_HIGHEST = "One of the highest scores"
 
 @dataclass(frozen=True)
 class ScoredClip:
-    """A clip with its score by every rule; label 0 is normal, 1 anomalous, `None` unknown.
+    """A clip with its score by every rule.
 
-    `p_value` is that of the score by the configured rule.
+    Attributes:
+        name: Its file's name.
+        machine_id: What the flow was conditioned on.
+        label: 0 is normal, 1 anomalous, `None` unknown.
+        scores: Its score by every rule.
+        p_value: Of the score by the configured rule.
+        domain: Its domain, if it has one.
+        section: The ID or section whose clips are judged together; empty if it is the machine ID.
     """
 
     name: str
@@ -28,6 +35,13 @@ class ScoredClip:
     label: int | None
     scores: dict[str, float]
     p_value: float
+    domain: str | None = None
+    section: str = ""
+
+    @property
+    def group(self) -> str:
+        """The ID or section whose clips are judged together."""
+        return self.section or self.machine_id
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ from typing import Protocol, runtime_checkable
 
 from flowasd.errors import UserError
 from flowasd.evaluation.evaluate import Evaluation
+from flowasd.evaluation.examples import ScoredClip
+from flowasd.evaluation.official import arithmetic_mean, harmonic_mean
 from flowasd.file_results import Result
 from flowasd.files import csv_line, write_csv
 from flowasd.run.records import write_record
@@ -84,20 +86,25 @@ def write_results(folder: Path, evaluation: Evaluation) -> None:
     for kind in ("anomaly_score", "decision_result"):  # the evaluator counts these files
         for stale in results.glob(f"{kind}_*.csv"):
             stale.unlink()
-    clips, rule, machine_type = (
-        evaluation.clips,
-        evaluation.rule,
-        evaluation.summary["machine_type"],
-    )
-    for machine_id in sorted({clip.machine_id for clip in clips}):
-        own = [c for c in clips if c.machine_id == machine_id]
-        place, above = f"{machine_type}_{machine_id}.csv", evaluation.gamma_thresholds[machine_id]
+    rule, machine_type = evaluation.rule, evaluation.summary["machine_type"]
+    above = evaluation.gamma_thresholds
+    for part, own in _parts(evaluation).items():
+        place = f"{machine_type}_{part}.csv"
         write_csv(results / f"anomaly_score_{place}", [(c.name, c.scores[rule]) for c in own])
-        decisions = [(c.name, int(c.scores[rule] > above)) for c in own]
+        decisions = [(c.name, int(c.scores[rule] > above[c.machine_id])) for c in own]
         write_csv(results / f"decision_result_{place}", decisions)
     write_csv(results / "scores.csv", _score_rows(evaluation))
     write_csv(results / "result.csv", _metric_rows(evaluation))
     write_record(results / "summary.json", evaluation.summary)
+
+
+def _parts(evaluation: Evaluation) -> dict[str, list[ScoredClip]]:
+    """The clips of every file that the evaluator reads, by what its name ends with."""
+    edition, parts = evaluation.summary["official"]["edition"], {}
+    for clip in evaluation.clips:
+        ends = {2020: "", 2021: f"_{clip.domain}_test", 2022: "_test"}
+        parts.setdefault(clip.group + ends[edition], []).append(clip)
+    return dict(sorted(parts.items()))
 
 
 def _score_rows(evaluation: Evaluation) -> list[tuple[object, ...]]:
@@ -121,11 +128,19 @@ def _score_rows(evaluation: Evaluation) -> list[tuple[object, ...]]:
 
 def _metric_rows(evaluation: Evaluation) -> list[tuple[object, ...]]:
     """The rows of result.csv as the DCASE evaluator writes them; simulated data are marked."""
-    summary = evaluation.summary
-    table = [
-        (machine_id.removeprefix("id_"), row["auc"], row["pauc"])
-        for machine_id, row in summary["metrics"].get(evaluation.rule, {}).items()
-    ]
-    machine_type = summary["machine_type"]
+    table, machine_type = evaluation.official, evaluation.summary["machine_type"]
     heading = (machine_type, "SIMULATED") if evaluation.kind == "SIMULATED" else (machine_type,)
-    return [heading, ("id", "AUC", "pAUC"), *table]
+    rows = [
+        (names[0].removeprefix("id_").removeprefix("section_"), *names[1:], *_cells(values))
+        for names, values in table.rows.items()
+        if any(value is not None for value in values)
+    ]
+    means = {"arithmetic mean": arithmetic_mean, "harmonic mean": harmonic_mean}
+    means = means if table.harmonic else {"Average": arithmetic_mean}
+    blank = [""] * (len(table.names) - 1)
+    ends = [(name, *blank, *_cells(table.means(mean))) for name, mean in means.items()]
+    return [heading, (*table.names, *table.columns), *rows, *(ends if rows else [])]
+
+
+def _cells(values: Sequence[float | None]) -> list[float | str]:
+    return ["" if value is None else value for value in values]

@@ -86,6 +86,8 @@ def quantiles(evaluation: Evaluation) -> dict[str, Any]:
     clips, groups = evaluation.clips, by_machine(evaluation.clips)
     if any(clip.label == 1 for clip in clips):
         reason = "No machine ID has both normal and anomalous clips"
+    elif all(clip.label is None for clip in clips):
+        reason = "The clips have no labels"
     else:
         reason = "No anomalous clips were at hand"
     rows = []

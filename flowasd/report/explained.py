@@ -56,7 +56,7 @@ def explain_files(
         raise UserError("nothing to explain; name files, folders or globs with --input")
     detector = Detector.load(workdir, config)
     if machine_id is not None:
-        detector.check_known(machine_id)
+        machine_id = detector.full_id(machine_id)
     if detector.reference is None:
         raise UserError(f"{workdir} has no reference.npz; repeat its training command")
     paths = find_audio(inputs)

@@ -18,7 +18,7 @@ from flowasd.files import write_bytes, write_text
 
 Content = TypeVar("Content")
 
-FORMAT = 6  # of all files of a run; raise it when one of them changes
+FORMAT = 7  # of all files of a run; raise it when one of them changes
 
 
 class Damaged(UserError):

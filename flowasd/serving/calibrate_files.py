@@ -55,7 +55,8 @@ def calibrate_files(
         raise UserError("nothing to calibrate by; name normal recordings with --input")
     detector = Detector.load(workdir, config)
     paths = find_audio(inputs)
-    ids = [machine_id or detector.machine_id_of(path) for path in paths]
+    given = detector.full_id(machine_id) if machine_id else None
+    ids = [given or detector.machine_id_of(path) for path in paths]
     heard, bands = {}, []
     sounds = hear_all(paths, detector.frontend, detector.config.data)
     for path, own, clip in zip(paths, ids, sounds, strict=True):

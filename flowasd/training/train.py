@@ -70,6 +70,12 @@ def open_run(config: RunConfig, workdir: Path, given: Opened | None = None) -> O
             "lower it"
         )
     if first:
+        if source.withheld and (count := len(source.splits.get("test", ()))):
+            print(
+                f"flowasd: no test clips are at hand, so {count} normal clips are not trained on but "
+                "tested; --config.data.test=0 trains on them too",
+                file=sys.stderr,
+            )
         for doubt in unlike_others(source.splits["train"], features["train"]):
             warnings.warn(doubt, stacklevel=2)
         record_splits(workdir, source, features)

@@ -12,8 +12,8 @@ from typing import cast
 
 import pytest
 
-from flowasd.data.download import PARTS, fetch
 from flowasd.data.dataset import read_dataset
+from flowasd.data.download import PARTS, fetch
 from flowasd.errors import UserError
 from tests.conftest import REPO
 

@@ -12,7 +12,8 @@ from sklearn.metrics import roc_auc_score
 from flowasd.detector import Detector
 from flowasd.errors import UserError
 from flowasd.evaluation.assess import BLEND, SEVERITIES
-from flowasd.evaluation.evaluate import describe, describe_step, evaluate
+from flowasd.evaluation.describe import describe, describe_step
+from flowasd.evaluation.evaluate import evaluate
 from flowasd.evaluation.results import write_results
 from flowasd.report.report import write_report
 from flowasd.run.records import read_record, write_record

@@ -10,6 +10,7 @@ import pytest
 from flowasd.errors import UserError
 from flowasd.evaluation.evaluate import Evaluation, ScoredClip
 from flowasd.evaluation.metrics import Row, summary
+from flowasd.evaluation.official import Judgement, table_2020
 from flowasd.evaluation.results import FILE_COLUMNS, FORMATS, format_of, write_results
 from flowasd.run.records import FORMAT, sealed
 from flowasd.scoring.rules import RULES
@@ -93,10 +94,15 @@ def make_evaluation(*, labelled: bool = True, data: str = "SIMULATED") -> Evalua
             "metrics": summary(columns),
             "validation_nll": None,
             "decisions": {"alpha": 0.1},
+            "official": {"edition": 2020},
         },
         history=[],
         estimates=[],
         gamma_thresholds={"id_00": 0.5, "id_02": 9.0},
+        official=table_2020(
+            [Judgement("id_00", None, 0, 0.25, False)]
+            + labelled * [Judgement("id_00", None, 1, 1.25, True)]
+        ),
     )
 
 
@@ -113,7 +119,7 @@ def test_the_csvs_are_as_the_evaluator_reads_them(tmp_path):
         "anomaly_score_slider_id_02.csv": "c.wav,2.25\n",
         "decision_result_slider_id_00.csv": '"a,1.wav",0\nb.wav,1\n',
         "decision_result_slider_id_02.csv": "c.wav,0\n",
-        "result.csv": "slider,SIMULATED\nid,AUC,pAUC\n00,1.0,0.75\nAverage,1.0,0.75\n",
+        "result.csv": "slider,SIMULATED\nid,AUC,pAUC\n00,1.0,1.0\nAverage,1.0,1.0\n",
         "scores.csv": (
             f"path,machine_id,label,score,p_value,decision,{rules},data\n"
             f'"test/a,1.wav",id_00,0,0.25,0.5,0,{by_rule[0]},SIMULATED\n'
