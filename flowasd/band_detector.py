@@ -125,11 +125,11 @@ class BandDetector:
         """How many normal clips the p-values of every ID are ranks among."""
         return {machine_id: len(self.normal_scores(machine_id)) for machine_id in self.known_ids}
 
-    def normal_scores(self, machine_id: str) -> Float[np.ndarray, " clip"]:
-        """Returns the scores, by the configured rule, that p-values of an ID are ranks among."""
+    def normal_scores(self, machine_id: str, rule: str = "") -> Float[np.ndarray, " clip"]:
+        """Returns the scores that p-values of an ID are ranks among; by the configured rule."""
         detector = self.enrolled.get(machine_id, self)
         machine = detector.machine_ids.index(machine_id)
-        return detector.calibrated().normal.by(self.config.score.rule, machine)
+        return detector.calibrated().normal.by(rule or self.config.score.rule, machine)
 
     def shortage(self, alpha: float | None = None) -> str | None:
         """Says which IDs have too few normal clips for a rate of false alarms, if any."""
@@ -253,6 +253,7 @@ class BandDetector:
         meant = [own for own in known if own.endswith(f"_{machine_id}")]
         if len(meant) != 1:
             raise UserError(
-                f"{where}the model has not seen machine ID {machine_id}; it knows {', '.join(known)}"
+                f"{where}the model has not seen machine ID {machine_id}; "
+                f"it knows {', '.join(known)}"
             )
         return meant[0]

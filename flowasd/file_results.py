@@ -8,6 +8,7 @@ from flowasd.band_detector import CLIPS_AT_ONCE, BandDetector
 from flowasd.errors import UserError
 from flowasd.features.hearing import Heard, hear
 from flowasd.features.outliers import lost_highs
+from flowasd.scoring.decision import foreign
 from flowasd.scoring.rules import Judged, check_finite
 
 
@@ -63,14 +64,17 @@ def _score_some(
         del result  # a long clip must go before the next one comes
     scored = [result.machine_id for result in results if result.error is None]
     judged = iter(detector.judge(heard, scored))
-    rule = detector.config.score.rule
-    return [result if result.error else _with(result, next(judged), rule) for result in results]
+    return [r if r.error else _with(r, next(judged), detector) for r in results]
 
 
-def _with(result: Result, judged: Judged, rule: str) -> Result:
-    scores, p_value = judged.scores, judged.p_values[rule]
+def _with(result: Result, judged: Judged, detector: BandDetector) -> Result:
+    rule, scores = detector.config.score.rule, judged.scores
     try:
         check_finite(judged, result.path)
     except UserError as error:
         return replace(result, error=error)
-    return replace(result, score=scores[rule], p_value=p_value, scores=scores)
+    result = replace(result, score=scores[rule], p_value=judged.p_values[rule], scores=scores)
+    doubt = foreign(scores["mean"], detector.normal_scores(result.machine_id, "mean"))
+    if result.warning or doubt is None:
+        return result
+    return replace(result, warning=f"{result.path}: {doubt}")

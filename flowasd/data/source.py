@@ -56,8 +56,8 @@ class DataConfig:
     )
     condition: str = key(
         ID,
-        "what the flow is conditioned on: `id` (the machine ID or section); or that and `domain`, or "
-        "that and an attribute by its name",
+        "what the flow is conditioned on: `id` (the machine ID or section), or beside it `domain` "
+        "or the name of an attribute",
     )
     channel: int = key(0, "the channel that is read of recordings that have several", minimum=0)
     cache: str = key("", "folder of features and built-in corpus; if empty, the user's cache")

@@ -72,8 +72,8 @@ def open_run(config: RunConfig, workdir: Path, given: Opened | None = None) -> O
     if first:
         if source.withheld and (count := len(source.splits.get("test", ()))):
             print(
-                f"flowasd: no test clips are at hand, so {count} normal clips are not trained on but "
-                "tested; --config.data.test=0 trains on them too",
+                f"flowasd: there are no test clips, so {count} normal clips are tested instead of "
+                "trained on; --config.data.test=0 trains on them too",
                 file=sys.stderr,
             )
         for doubt in unlike_others(source.splits["train"], features["train"]):
