@@ -79,6 +79,16 @@ def refuse_overwriting(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
             raise UserError(f"{output}: is one of the recordings; name another --output")
 
 
+def require_space(folder: Path, size: int) -> None:
+    """Raises a `UserError` if a folder's disk has no room for a number of bytes."""
+    free = shutil.disk_usage(folder).free
+    if size > free:
+        raise UserError(
+            f"{folder}: {size / 1e9:.2f} GB are needed and {free / 1e9:.2f} GB are free; "
+            "make room, or name another folder"
+        )
+
+
 class Scratch:
     """A temporary folder, which goes when nothing refers to this object any more.
 

@@ -1,184 +1,159 @@
-"""The public archives of DCASE 2020 Task 2: fetched from Zenodo, verified, unpacked.
+"""The public archives of DCASE Task 2, 2020 to 2026: fetched from Zenodo, verified, unpacked.
 
-    python -m flowasd.data.download --root=DIR [--part=development] [--machine_type=slider]
+    python -m flowasd.data.download --root=DIR [--edition=2020] [--part=development] [--type=slider]
+    python -m flowasd.data.download --root=DIR --from_archive=FILE
 
-An archive is unpacked into DIR/PART/MACHINE_TYPE, so that `--config.data.root=DIR/development` is
-the data set of a run. A transfer that was cut off goes on when the command is repeated. The
-recordings are CC BY-NC-SA 4.0; `--help` names their authors' records.
+A machine type goes into DIR/PART/TYPE, and into DIR/EDITION/PART/TYPE for the editions after 2020;
+`--config.data.root` takes the folder of a part. `--type=all` fetches every type of the
+part. `--part=labels` fetches the list of the labels of the test recordings of 2020. A transfer that
+was cut off goes on when the command is repeated. `--from_archive` unpacks a ZIP archive that you
+have. The recordings are CC BY-NC-SA 4.0; `--help` names their authors' records.
 """
 
-import hashlib
-import http.client
 import os
 import sys
-import tempfile
-import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
-from urllib.error import HTTPError
-from urllib.request import Request, urlopen
 
 from absl import app, flags
-from tqdm import tqdm
+from filelock import FileLock, Timeout
 
+from flowasd.data.archives import unpack
+from flowasd.data.editions import EDITIONS, File, Part, find_file, find_part, list_archives
+from flowasd.data.transfer import fetch_file
 from flowasd.errors import UserError
 
-CHUNK = 1 << 20  # bytes
+HELP = {"--help", "-help", "-h", "--helpshort", "-helpshort"}
 
 
-class Part(NamedTuple):
-    """A Zenodo record: one archive a machine type.
+def fetch_dcase(
+    root: Path, part: str = "development", machine_type: str = "slider", edition: str = "2020"
+) -> Path:
+    """Fetches machine types of one part of an edition, unless they are there.
 
-    Attributes:
-        record: Number of the record.
-        archive: Names of its archives.
-        md5: Their checksums, by machine type.
-    """
-
-    record: int
-    archive: str
-    md5: dict[str, str]
-
-
-PARTS = {
-    "development": Part(
-        3678171,
-        "dev_data_{}.zip",
-        {
-            "fan": "649bdfc06263ae7a838963f43b6641e6",
-            "pump": "90e7091ef722b7238a7f1009365779cd",
-            "slider": "da24a757719f0d94d5aa2d646bbfdc86",
-            "ToyCar": "4dec75ca8d9f666aa9e4c1894a740501",
-            "ToyConveyor": "03b6aa1bfd09a39d53af0ba39f71fa91",
-            "valve": "34d2672f55bb041589ef79c10dc89934",
-        },
-    ),
-    "additional_training": Part(
-        3727685,
-        "eval_data_train_{}.zip",
-        {
-            "fan": "567798854130c8019df8b664c095ed1e",
-            "pump": "4e33ae9c0db5cc88437675f5e317caee",
-            "slider": "f84f186f4295fc23754abcdd1b0580a7",
-            "ToyCar": "a5d4ccd498af70b04dd74b644b820006",
-            "ToyConveyor": "0e808ac0b761e9fb13d5e0c65caff00d",
-            "valve": "057cdd560caffb8305449541afd28c6d",
-        },
-    ),
-    "evaluation": Part(
-        3841772,
-        "eval_data_test_{}.zip",
-        {
-            "fan": "1eb9356a768cadfd0f2e59a5c57e578b",
-            "pump": "23a8f8f924be218c69df67fe07360348",
-            "slider": "0193c769073840332ce3aad84b1ccaa2",
-            "ToyCar": "bea2bdd612f616be8f2b8eb087b32c7c",
-            "ToyConveyor": "ccfcc9847c7d3404d7ee9d6d9e0b2ba2",
-            "valve": "f69c551d2088691050d20cccca9d631c",
-        },
-    ),
-}
-
-
-def fetch_dcase(root: Path, part: str = "development", machine_type: str = "slider") -> Path:
-    """Fetches one machine type of one part, unless it is there.
+    Args:
+        root: Folder of all parts.
+        part: Name of the part.
+        machine_type: The type, or `all`. The part `labels` is one file of all types.
+        edition: Year of the challenge.
 
     Returns:
-        `root/part`, which holds the machine type's folder.
+        The folder of the part, which holds the machine types' folders.
 
     Raises:
-        UserError: As `fetch` does.
+        UserError: If there is no such part or type, if a transfer fails, or if an archive is not
+            what it should be.
     """
-    record, archive, md5 = PARTS[part]
-    url = f"https://zenodo.org/records/{record}/files/{archive.format(machine_type)}?download=1"
-    fetch(url, md5[machine_type], root / part / machine_type)
-    return root / part
+    chosen, folder = find_part(edition, part), part_folder(root, part, edition)
+    folder.mkdir(parents=True, exist_ok=True)
+    if chosen.file:
+        _fetch_list(chosen, folder / chosen.file)
+        return folder
+    types = _choose_types(chosen, machine_type)
+    if missing := [name for name in types if not (folder / name).exists()]:
+        for name, archive in list_archives(chosen, missing).items():
+            _fetch_type(archive, folder / name)
+    return folder
 
 
-def fetch(url: str, md5: str, folder: Path) -> None:
-    """Fetches a ZIP archive and unpacks the one folder in it, which has the name of `folder`.
+def unpack_dcase(
+    archive: Path, root: Path, part: str, machine_type: str = "all", edition: str = "2020"
+) -> Path:
+    """Unpacks an archive that the user has to where `fetch_dcase` would.
 
-    The folder appears when it is complete; if it is there, nothing is done.
+    Returns:
+        The folder of the part.
 
     Raises:
-        UserError: If the transfer fails or is cut off, or the archive is not what it should be.
+        UserError: As `flowasd.data.archives.unpack` does.
     """
-    if folder.exists():
-        return
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    archive = folder.with_name(f".{folder.name}.zip")
-    _download(url, archive)
-    with archive.open("rb") as file:
-        found = hashlib.file_digest(file, "md5").hexdigest()
-    if found != md5:
-        archive.unlink()
-        raise UserError(f"{url}: MD5 is {found}, not {md5}; the file was removed, fetch it again")
-    _unpack(archive, folder)
-    archive.unlink()
+    chosen, folder = find_part(edition, part), part_folder(root, part, edition)
+    if chosen.file:
+        raise UserError(f"part {part}: is no archive")
+    unpack(archive, folder, _choose_types(chosen, machine_type))
+    return folder
 
 
-def _download(url: str, path: Path) -> None:
-    """Fetches what is missing of a file."""
-    have = path.stat().st_size if path.exists() else 0
-    request = Request(url, headers={"Range": f"bytes={have}-"} if have else {})
+def part_folder(root: Path, part: str, edition: str) -> Path:
+    """Returns the folder of a part's machine types."""
+    return root / part if edition == "2020" else root / edition / part
+
+
+def _choose_types(part: Part, machine_type: str) -> list[str]:
+    if machine_type == "all":
+        return list(part.types)
+    if machine_type not in part.types:
+        raise UserError(f"type {machine_type}: is none of {', '.join(part.types)}, all")
+    return [machine_type]
+
+
+def _fetch_list(part: Part, path: Path) -> None:
+    with _sole(path):
+        if not path.exists():
+            partial, file = path.with_name(f".{path.name}"), find_file(part)
+            fetch_file(file.url, partial, file.size, file.md5)
+            os.replace(partial, path)
+
+
+def _fetch_type(file: File, folder: Path) -> None:
+    with _sole(folder):
+        if not folder.exists():
+            archive = folder.with_name(f".{folder.name}.zip")
+            fetch_file(file.url, archive, file.size, file.md5)
+            unpack(archive, folder.parent, [folder.name])
+            archive.unlink()
+
+
+@contextmanager
+def _sole(path: Path) -> Iterator[None]:
+    """Lets no other process fetch the same while the block runs."""
     try:
-        with urlopen(request, timeout=60) as response:
-            if response.status != 206:  # the whole file, asked for or not
-                have = 0
-            left = response.headers["Content-Length"]
-            total = have + int(left) if left else None
-            with (
-                path.open("ab" if have else "wb") as file,
-                tqdm(
-                    desc=path.name,
-                    total=total,
-                    initial=have,
-                    unit="B",
-                    unit_scale=True,
-                    disable=None,
-                ) as bar,
-            ):
-                while chunk := response.read(CHUNK):
-                    bar.update(file.write(chunk))
-    except HTTPError as error:
-        error.close()
-        if error.code != 416:  # nothing is missing
-            raise UserError(f"{url}: cannot be fetched ({error})") from error
-    except (OSError, http.client.HTTPException) as error:
-        raise UserError(f"{url}: cannot be fetched ({error}); repeat the command") from error
-    else:
-        if total and path.stat().st_size < total:
-            raise UserError(f"{url}: cut off; repeat the command, it goes on from there")
+        with FileLock(path.with_name(f".{path.name}.lock"), timeout=0):
+            yield
+    except Timeout as error:
+        raise UserError(f"{path}: another process is fetching it; wait for it") from error
 
 
-def _unpack(archive: Path, folder: Path) -> None:
-    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-        try:
-            with zipfile.ZipFile(archive) as content:
-                for name in content.namelist():
-                    parts = Path(name).parts
-                    if parts[0] != folder.name or ".." in parts:
-                        raise UserError(f"{archive}: {name} is not below {folder.name}/")
-                content.extractall(scratch)
-        except (zipfile.BadZipFile, OSError) as error:
-            raise UserError(f"{archive}: cannot be unpacked ({error})") from error
-        os.replace(Path(scratch, folder.name), folder)
+def _records() -> str:
+    """Returns a line for every part of every edition."""
+    return "\n".join(
+        f"  {edition} {name}, zenodo.org/records/{part.record}: "
+        + (part.file or ", ".join(part.types))
+        for edition, parts in EDITIONS.items()
+        for name, part in parts.items()
+    )
 
 
 def main() -> None:
     """The command line."""
-    records = ", ".join(f"{name}: zenodo.org/records/{PARTS[name].record}" for name in PARTS)
-    types = list(PARTS["development"].md5)
-    root = flags.DEFINE_string("root", None, "Folder of the archives.", required=True)
-    part = flags.DEFINE_enum("part", "development", list(PARTS), f"Part of the data ({records}).")
-    machine_type = flags.DEFINE_enum("machine_type", "slider", types, "Machine type.")
-    app.define_help_flags()
+    parts = list(dict.fromkeys(name for edition in EDITIONS.values() for name in edition))
+    root = flags.DEFINE_string("root", None, "Folder of all parts.", required=True)
+    edition = flags.DEFINE_enum("edition", "2020", list(EDITIONS), "Year of the challenge.")
+    part = flags.DEFINE_enum("part", "development", parts, "Part of the edition.")
+    machine_type = flags.DEFINE_string(
+        "type", None, "Machine type, or `all`; by default slider, or what an archive holds."
+    )
+    flags.DEFINE_alias("machine_type", "type")
+    archive = flags.DEFINE_string("from_archive", None, "A ZIP archive to unpack; no network.")
+    flags.DEFINE_alias("from-archive", "from_archive")
+    if HELP & set(sys.argv[1:]):
+        app.usage(shorthelp=True, writeto_stdout=True)
+        print(f"The parts and their machine types:\n{_records()}")
+        sys.exit(0)
     try:
         if surplus := flags.FLAGS(sys.argv)[1:]:
             raise UserError(f"not a flag: {' '.join(surplus)}")
-        print(fetch_dcase(Path(root.value).expanduser(), part.value, machine_type.value))
+        folder, named = Path(root.value).expanduser(), machine_type.value
+        if part.value == "labels" and named not in (None, "all"):
+            raise UserError("--type: the labels are one list of all types")
+        if archive.value:
+            path = Path(archive.value).expanduser()
+            print(unpack_dcase(path, folder, part.value, named or "all", edition.value))
+        else:
+            print(fetch_dcase(folder, part.value, named or "slider", edition.value))
     except (flags.Error, UserError, OSError) as error:
-        print(f"flowasd: {error}", file=sys.stderr)
+        print(f"flowasd: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("flowasd: interrupted; the same command goes on", file=sys.stderr)
