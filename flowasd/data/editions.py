@@ -119,13 +119,14 @@ def _list_files(part: Part) -> dict[str, File]:
     url = f"{ZENODO}/api/records/{part.record}"
     answer: Any = fetch_json(url)
     try:
-        return {
-            file["key"]: File(
-                f"{ZENODO}/records/{part.record}/files/{quote(file['key'])}?download=1",
-                int(file["size"]),
-                re.fullmatch(r"md5:([0-9a-f]{32})", file["checksum"])[1],  # pyright: ignore
-            )
-            for file in answer["files"]
-        }
+        return {file["key"]: _read_entry(part, file) for file in answer["files"]}
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{url}: is no list of files as Zenodo writes it; try later") from error
+
+
+def _read_entry(part: Part, entry: Mapping[str, Any]) -> File:
+    kind, _, md5 = entry["checksum"].partition(":")
+    if kind != "md5":
+        raise ValueError(kind)
+    url = f"{ZENODO}/records/{part.record}/files/{quote(entry['key'])}?download=1"
+    return File(url, int(entry["size"]), md5)

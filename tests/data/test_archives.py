@@ -29,8 +29,11 @@ def zipped(path, members):
     """Writes an archive; a name may be a `ZipInfo`."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in members.items():
-            member = name if isinstance(name, zipfile.ZipInfo) else zipfile.ZipInfo("member")
-            member.filename = member.orig_filename = getattr(name, "filename", name)
+            member = zipfile.ZipInfo("member")
+            if isinstance(name, zipfile.ZipInfo):
+                member = name
+            else:
+                member.filename = member.orig_filename = name  # unchanged, however odd it is
             archive.writestr(member, content, zipfile.ZIP_DEFLATED)
     return path
 

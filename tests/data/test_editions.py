@@ -7,6 +7,7 @@ import pytest
 from flowasd.data import editions, transfer
 from flowasd.data.editions import EDITIONS, Part, find_file, find_part, list_archives, type_in
 from flowasd.errors import UserError
+from tests.conftest import REPO
 from tests.data.server import serving
 
 PARTS = {(year, name): part for year, parts in EDITIONS.items() for name, part in parts.items()}
@@ -52,6 +53,13 @@ def test_no_record_and_no_checksum_is_there_twice():
     assert RECORDS.items() <= {key: part.record for key, part in PARTS.items()}.items()
     sums = [md5 for part in PARTS.values() for md5 in part.types.values() if md5]
     assert len(set(sums)) == len(sums) == 18 + 21
+
+
+def test_the_documentation_has_every_record_and_type():
+    text = (REPO / "docs" / "data.md").read_text()
+    for part in PARTS.values():
+        assert f"[{part.record}](https://zenodo.org/records/{part.record})" in text
+        assert ", ".join(part.types) in text
 
 
 def test_parts_that_are_not_there():
