@@ -11,9 +11,9 @@ import pytest
 from filelock import FileLock
 
 from flowasd.data import editions, transfer
+from flowasd.data.dataset import read_dataset
 from flowasd.data.download import fetch_dcase, unpack_dcase
 from flowasd.data.editions import EDITIONS
-from flowasd.data.dataset import read_dataset
 from flowasd.errors import UserError
 from tests.commands import command
 from tests.conftest import REPO
