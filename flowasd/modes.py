@@ -4,6 +4,9 @@ To add a mode, write a function like these and add a line to `MODES`. The docstr
 is the mode's help.
 """
 
+import sys
+from dataclasses import replace
+
 from flowasd.arguments import Arguments, Mode
 from flowasd.errors import UserError
 
@@ -24,6 +27,51 @@ def train(given: Arguments) -> None:
         calibrate_run(given.workdir)
         assess(given)
         evaluate(given)
+
+
+def train_all(given: Arguments) -> int:
+    """Trains a model for every machine type below the root.
+
+    Each one has a run in a folder of its own below the workdir. A type that cannot be trained does
+    not stop the others.
+
+    flowasd train_all --config=configs/slider.py --config.data.root=DIR --workdir=runs/all
+    """
+    from flowasd.data.source import types_of
+    from flowasd.evaluation.by_type import write_by_type
+
+    if given.config is None:
+        raise UserError("training needs a config, such as --config=configs/slider.py")
+    done = []
+    names = types_of(given.config.data)
+    for name in names:
+        data = replace(given.config.data, machine_type=name)
+        own = replace(given, config=replace(given.config, data=data), workdir=given.workdir / name)
+        print(f"flowasd: {name}", file=sys.stderr)
+        try:
+            train(own)
+        except UserError as error:
+            print(f"flowasd: {name}: {error}", file=sys.stderr)
+        else:
+            done.append(name)
+    if done:
+        print(write_by_type(given.workdir, done))
+    return int(len(done) < len(names))
+
+
+def choose(given: Arguments) -> None:
+    """Trains several configs, and chooses one by stand-ins for anomalies.
+
+    The first config says what the recordings are. No test clip is scored.
+
+    flowasd choose runs/tuned configs/slider.py configs/slider_best.py --config=configs/slider.py
+        --config.data.root=DIR
+    """
+    from flowasd.evaluation.choose import choose
+
+    if given.config is None or not given.input:
+        raise UserError("choosing needs config files, and a --config that says what data they get")
+    print(choose(given.input, given.config, given.workdir))
 
 
 def evaluate(given: Arguments, tables: bool = True) -> None:
@@ -127,6 +175,8 @@ def export(given: Arguments) -> None:
 
 MODES = {
     "train": Mode(train, "output alpha"),
+    "train_all": Mode(train_all, "alpha"),
+    "choose": Mode(choose, "input"),
     "evaluate": Mode(evaluate, "output alpha labels"),
     "report": Mode(report, "output alpha labels"),
     "assess": Mode(assess, "output"),

@@ -10,7 +10,15 @@ from jaxtyping import Int
 
 from flowasd.data.audio import MAX_SECONDS
 from flowasd.data.clips import Clip, Dataset
-from flowasd.data.dataset import ID, check, conditioned, join, read_dataset, read_test_clips
+from flowasd.data.dataset import (
+    ID,
+    check,
+    conditioned,
+    join,
+    machine_types,
+    read_dataset,
+    read_test_clips,
+)
 from flowasd.data.layouts import AUTO, LAYOUTS, parse_clip
 from flowasd.data.simulated.corpus import simulated_corpus
 from flowasd.data.simulated.slide_rail import N_SAMPLES
@@ -164,10 +172,25 @@ def clip_of(path: Path, config: DataConfig) -> Clip:
     return conditioned(parse_clip(path, config.layout), config.condition)
 
 
-def _dataset(config: DataConfig) -> Dataset:
+def types_of(config: DataConfig) -> list[str]:
+    """Lists the machine types that a config's root has training clips of.
+
+    Raises:
+        UserError: If there is no root, or there are none.
+    """
+    if not config.root:
+        raise UserError("name the folder of all machine types with --config.data.root")
+    return machine_types(_training_folders(config)[0], config.layout)
+
+
+def _training_folders(config: DataConfig) -> list[Path]:
     root = Path(config.root) if config.root else _built_in(config)
-    folders = [root / name for name in config.train_on.split("+")] if config.train_on else [root]
-    dataset = join([read_dataset(own, config.layout, config.machine_type) for own in folders])
+    return [root / name for name in config.train_on.split("+")] if config.train_on else [root]
+
+
+def _dataset(config: DataConfig) -> Dataset:
+    found = config.layout, config.machine_type
+    dataset = join([read_dataset(folder, *found) for folder in _training_folders(config)])
     return replace(dataset, test=_test_clips(config).test) if config.test_on else dataset
 
 

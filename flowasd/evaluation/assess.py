@@ -43,6 +43,9 @@ class Recording(NamedTuple):
     machine_id: str
 
 
+ASSESSMENT = Path("results", "assess.csv")  # below the folder of a run
+
+
 class Estimate(NamedTuple):
     """AUC and pAUC of one rule on one stand-in, averaged over the machine IDs."""
 
@@ -164,7 +167,7 @@ def assess_to_csv(workdir: Path, folder: Path, config: RunConfig | None = None) 
     detector = Detector.load(workdir, config)
     estimates = assess(workdir, detector)
     (folder / "results").mkdir(parents=True, exist_ok=True)
-    path = folder / "results" / "assess.csv"
+    path = folder / ASSESSMENT
     write_csv(path, [Estimate._fields, *estimates])
     heading = f"Stand-ins for anomalies among held-out normal clips, {detector.kind} recordings"
     table = describe(estimates, detector.config.score.rule)

@@ -18,7 +18,7 @@ from flowasd.data.source import DataConfig, Source, open_test
 from flowasd.detector import Detector
 from flowasd.evaluation import metrics
 from flowasd.evaluation.alarms import decisions
-from flowasd.evaluation.assess import Estimate, proxy_auc, read_estimates
+from flowasd.evaluation.assess import ASSESSMENT, Estimate, proxy_auc, read_estimates
 from flowasd.evaluation.examples import Example, ScoredClip, choose
 from flowasd.evaluation.official import TABLES, Judgement, Table
 from flowasd.evaluation.samples import Spectra, sample_spectra
@@ -33,7 +33,6 @@ from flowasd.scoring.decision import alarm_threshold, gamma_threshold
 from flowasd.scoring.inversion import inversion_error
 from flowasd.scoring.rules import RULES, Judged, check_finite
 
-ASSESSMENT = Path("results", "assess.csv")
 PACKAGES = ("flowasd", "jax", "flax", "optax", "orbax-checkpoint", "numpy", "scikit-learn")
 
 
