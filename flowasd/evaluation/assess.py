@@ -30,6 +30,7 @@ from flowasd.run.records import damaged
 from flowasd.run.splits import open_recorded, refuse_seen
 from flowasd.scoring.rules import RULES, PerClip
 
+ASSESSMENT = Path("results", "assess.csv")  # below the folder of a run
 SEVERITIES = (0.2, 0.6, 1.0)
 BLEND = "blend"  # the stand-in with a share of another ID's clip, louder or softer
 BLENDED_WITH = 3  # the most IDs whose clips are blended into one recording
@@ -41,9 +42,6 @@ class Recording(NamedTuple):
 
     samples: Float[np.ndarray, " samples"]
     machine_id: str
-
-
-ASSESSMENT = Path("results", "assess.csv")  # below the folder of a run
 
 
 class Estimate(NamedTuple):

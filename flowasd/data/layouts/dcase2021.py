@@ -109,6 +109,7 @@ def read_attributes(folder: Path) -> dict[str, Attributes]:
                     found[_stem(name)] = tuple((k, v) for k, v in pairs if k and v)
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise UserError(f"{path}: cannot be read as CSV ({error}); unpack it again") from error
+    found.pop("file_name", None)  # the header, where there is one
     return found
 
 
