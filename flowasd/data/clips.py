@@ -1,5 +1,6 @@
 """A recording and a data set, whatever way they are laid out."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,3 +56,21 @@ class Dataset:
     train: tuple[Clip, ...]
     test: tuple[Clip, ...]
     edition: int = 2020
+
+
+def short_names(paths: Sequence[Path], parts: int = 1) -> list[str]:
+    """Returns the ends of paths, as long as it takes to tell them apart.
+
+    Args:
+        paths: The paths.
+        parts: How many folders and names an end has at least.
+
+    Example:
+        >>> short_names([Path("rail/normal/0.wav"), Path("rail/abnormal/0.wav")])
+        ['normal/0.wav', 'abnormal/0.wav']
+    """
+    longest = max((len(path.parts) for path in paths), default=parts)
+    ends = ["/".join(path.parts[-parts:]) for path in paths]
+    if len({*ends}) == len({*paths}) or parts >= longest:
+        return ends
+    return short_names(paths, parts + 1)

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from flowasd.config import RunConfig
-from flowasd.data.clips import Clip
+from flowasd.data.clips import Clip, short_names
 from flowasd.data.ground_truth import read_ground_truth, true_clips
 from flowasd.data.source import DataConfig, Source, open_test
 from flowasd.detector import Detector
@@ -43,7 +43,7 @@ class Evaluation:
     Attributes:
         workdir: Folder of the run.
         clips: Every clip with its score by every rule.
-        paths: Path of every clip below the machine type's folder.
+        paths: Name of every clip with its folder, and with those above it if need be.
         examples: Clips that show what the detector does.
         columns: AUC and pAUC by every rule, a row for each ID; empty without labels.
         summary: Every number, and how it came to be.
@@ -125,9 +125,9 @@ def evaluate(
     times = {"features_s": ready - start, "score_s": time.perf_counter() - ready}
     if labels is not None:
         source = _with_labels(source, labels)
-    clips = [
-        _scored(clip, own, rule) for clip, own in zip(source.splits["test"], judged, strict=True)
-    ]
+    names, paths = (short_names([clip.path for clip in test], parts) for parts in (1, 2))
+    known = zip(names, source.splits["test"], judged, strict=True)
+    clips = [_scored(name, clip, own, rule) for name, clip, own in known]
     columns, history = _metric_columns(clips), read_metrics(workdir)
     estimates = read_estimates((folder or workdir) / ASSESSMENT)
     estimates = estimates or read_estimates(workdir / ASSESSMENT)
@@ -151,7 +151,7 @@ def evaluate(
     return Evaluation(
         workdir=workdir,
         clips=clips,
-        paths=[f"{clip.path.parent.name}/{clip.name}" for clip in test],
+        paths=paths,
         examples=[_example(detector, why, test[i], clips[i]) for i, why in chosen.items()],
         columns=columns,
         summary=summary | ({"proxy_auc": proxy_auc(estimates)} if estimates else {}),
@@ -175,8 +175,8 @@ def _with_labels(source: Source, labels: Path) -> Source:
     return source._replace(labelled=True, splits={**source.splits, "test": told})
 
 
-def _scored(clip: Clip, judged: Judged, rule: str) -> ScoredClip:
-    known = clip.name, clip.machine_id, clip.label
+def _scored(name: str, clip: Clip, judged: Judged, rule: str) -> ScoredClip:
+    known = name, clip.machine_id, clip.label
     return ScoredClip(*known, judged.scores, judged.p_values[rule], clip.domain, clip.section)
 
 
