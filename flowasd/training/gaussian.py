@@ -14,6 +14,7 @@ FOLDS = 5
 FACTORS = (1, 2, 4, 8, 16)
 FEW_FRAMES = 2000  # up to which structures are compared; more frames need none
 MOST_FRAMES = 50_000  # that a covariance is estimated from
+TINY = 1e-12  # the least variance of the diagonal beside factors
 
 Band = Float[np.ndarray, " band"]
 Square = Float[np.ndarray, "band band"]
@@ -80,12 +81,27 @@ def ledoit_wolf(away: Frames) -> Square:
 
 
 def factors(count: int) -> Structure:
-    """Returns the estimate of a covariance of a number of factors plus a diagonal."""
+    """Returns the estimate of a covariance of a number of factors plus a diagonal.
+
+    It is the EM algorithm of Barber (2012, Algorithm 21.1), as scikit-learn's `FactorAnalysis` has
+    it, but on the covariance, which is much smaller than the frames.
+    """
 
     def fit(away: Frames) -> Square:
-        from sklearn.decomposition import FactorAnalysis
-
-        return FactorAnalysis(count, random_state=0).fit(away.x).get_covariance()
+        n, bands = away.x.shape
+        sample = away.x.T @ away.x / n
+        diagonal, before = np.ones(bands), -np.inf
+        for _ in range(1000):
+            scale = np.sqrt(diagonal) + TINY
+            values, vectors = np.linalg.eigh(sample / np.outer(scale, scale))
+            spread, rest = np.maximum(values[-count:], TINY), values[:-count].sum()
+            loading = np.sqrt(np.maximum(spread - 1, 0)) * vectors[:, -count:] * scale[:, None]
+            likelihood = -n / 2 * (np.log(spread).sum() + rest + np.log(diagonal).sum())
+            if likelihood - before < 0.01:  # nats, over all frames
+                break
+            before = likelihood
+            diagonal = np.maximum(np.diag(sample) - (loading**2).sum(1), TINY)
+        return loading @ loading.T + np.diag(diagonal)
 
     return fit
 
@@ -119,12 +135,13 @@ def fit_gaussian(
         structures |= {f"{k} factors": factors(k) for k in FACTORS if k < n_bands // 2}
     fits = {name: _estimate(fit, variance_floor) for name, fit in structures.items()}
     likelihood = {name: 0.0 for name in fits}
-    if len(fits) > 1:
-        with threadpool_limits(1):  # threads on matrices so small only wait for each other
-            likelihood = {name: _held_out(fit, frames, n_machines) for name, fit in fits.items()}
-    name = max(likelihood, key=lambda name: likelihood[name])
     mean = frames.means(n_machines)
-    return Gaussian(mean, fits[name](frames._replace(x=frames.x - mean[frames.machine])), name)
+    with threadpool_limits(1):  # threads on matrices so small only wait for each other
+        if len(fits) > 1:
+            likelihood = {name: _held_out(fit, frames, n_machines) for name, fit in fits.items()}
+        name = max(likelihood, key=lambda name: likelihood[name])
+        covariance = fits[name](frames._replace(x=frames.x - mean[frames.machine]))
+    return Gaussian(mean, covariance, name)
 
 
 def _some_frames(

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
 from sklearn.covariance import LedoitWolf
+from sklearn.decomposition import FactorAnalysis
 
 from configs import slider
 from flowasd.config import parse
@@ -69,6 +70,15 @@ def test_without_other_structures_it_is_scikit_learns_ledoit_wolf():
     np.testing.assert_allclose(fitted.mean, mean)
     np.testing.assert_allclose(fitted.covariance, expected * (1 + 2 / 9) / (1 - 2 / 9), rtol=1e-9)
     assert fitted.structure == "Ledoit-Wolf"
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_factors_are_those_of_scikit_learn(count):
+    clips, n_frames, machine, *_ = draw(4, (30, 30), frames=3, factors=3)
+    x = np.concatenate(clips) - np.mean(np.concatenate(clips), 0)
+    frames = gaussian.Frames(x, np.arange(60).repeat(3), machine.repeat(3))
+    expected = FactorAnalysis(count, svd_method="lapack").fit(x).get_covariance()
+    np.testing.assert_allclose(gaussian.factors(count)(frames), expected, rtol=1e-9, atol=1e-9)
 
 
 def test_structure_is_the_one_that_left_out_clips_confirm():
