@@ -1,5 +1,6 @@
 """What several tests share: a tiny trained run, the real recordings, float64."""
 
+import gc
 import os
 import shutil
 from collections.abc import Mapping
@@ -35,6 +36,11 @@ if jax.__version_info__ < (0, 11):
     os.environ["XLA_FLAGS"] = (
         os.environ.get("XLA_FLAGS", "") + " --xla_cpu_use_fusion_emitters=false"
     )
+
+# What is imported stays. Tracing makes many objects, each thousand of which would be a reason to go
+# through all of it.
+gc.freeze()
+gc.set_threshold(50_000, 20, 20)
 
 # An example that is slow says something of the machine alone.
 hypothesis.settings.register_profile("suite", deadline=None)
