@@ -50,7 +50,7 @@ def scored(config: ConfigDict, data: Path, workdir: Path, seed: int) -> dict[str
         The scores by the configured rule, of every machine ID.
     """
     run(config, data, workdir, seed)
-    detector, evaluation = Detector.load(workdir), evaluate(workdir)
+    detector, evaluation = Detector.load(workdir), evaluate(workdir, illustrated=False)
     own: dict[str, dict[int | None, list[float]]] = {}
     for clip in evaluation.clips:
         labels = own.setdefault(clip.machine_id, {0: [], 1: []})

@@ -36,6 +36,7 @@ def test_without_data_it_simulates_the_false_alarms(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("unreported")
 def test_the_delays_are_of_every_machine_and_run(development_set, tmp_path):
     arguments = ("--configs=smoke", "--folds=0", "--seeds=0", "--every=5", "--orders=3")
     few = ("--streams=10", "--clips=10", "--normal=5", f"--workdir={tmp_path}")

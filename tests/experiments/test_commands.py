@@ -19,6 +19,7 @@ from flowasd.scoring.rules import RULES
 from tests.experiments.conftest import experiment
 
 SMALL = {"level.steps": 2, "level.width": 16, "data.validation": 0.1}
+SMALL |= {"frontend.n_bands": 32, "score.folds": 2}
 SMALL |= {"train.steps": 20, "train.warmup_steps": 5, "train.log_every": 5, "train.eval_every": 10}
 
 
@@ -108,6 +109,7 @@ def test_detectors_are_ranked_by_what_the_runs_left(fewshot, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("unreported")
 def test_an_ablation_reports_the_scores_of_its_run(development_set, tmp_path, monkeypatch):
     monkeypatch.setitem(VARIANTS, "as small as smoke", SMALL)
     chosen = ("--variants=as small as smoke", "--folds=0")
