@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -29,15 +28,13 @@ def flowasd(*args: object) -> Result:
     return command("flowasd.main", *args)
 
 
-def from_the_shell(
-    *args: object, cwd: Path = REPO, environment: Mapping[str, str] = MappingProxyType({})
-) -> Result:
+def from_the_shell(*args: object, environment: Mapping[str, str]) -> Result:
     """Runs the main command in a process of its own."""
     env = os.environ | dict(environment)
     if "XDG_CACHE_HOME" in environment:  # what is compiled goes there, not to the suite's own cache
         del env["JAX_COMPILATION_CACHE_DIR"]
     line = [sys.executable, "-m", "flowasd.main", *map(str, args)]
-    ended = subprocess.run(line, cwd=cwd, env=env, capture_output=True, text=True, timeout=300)
+    ended = subprocess.run(line, cwd=REPO, env=env, capture_output=True, text=True, timeout=300)
     return Result(ended.returncode, ended.stdout, ended.stderr)
 
 
@@ -104,7 +101,7 @@ def test_the_main_job_from_end_to_end(tmp_path):
     (corpus,) = Path(os.environ["XDG_CACHE_HOME"], "flowasd").rglob("slider/test")
     output = tmp_path / "scores.csv"
     line = ("--mode=score", f"--workdir={workdir}", f"--input={corpus}", f"--output={output}")
-    result = from_the_shell(*line)
+    result = flowasd(*line)
     assert result.status == 0, result.stderr
     with output.open() as file:
         rows = list(csv.DictReader(file))
@@ -207,7 +204,7 @@ def test_no_clip_at_all(tmp_path):
     assert_refused(result, "train")
 
 
-def test_a_config_of_ones_own_works_from_any_folder(dataset, tmp_path):
+def test_a_config_of_ones_own_works_from_any_folder(dataset, tmp_path, monkeypatch):
     """It is a difference from the default and imports flowasd alone."""
     mine = tmp_path / "elsewhere" / "mine.py"
     mine.parent.mkdir()
@@ -216,12 +213,14 @@ def test_a_config_of_ones_own_works_from_any_folder(dataset, tmp_path):
         "def get_config():\n"
         "    config = default_config()\n"
         "    config.frontend.n_bands = 32\n"
-        "    config.model.levels = (level(steps=1, width=8),)\n"
-        "    config.train.update({'steps': 5, 'warmup_steps': 1})\n"
-        "    config.train.update({'log_every': 5, 'eval_every': 5})\n"
+        "    config.model.levels = (level(steps=2, width=16),)\n"  # is compiled already
+        "    config.train.update({'steps': 20, 'warmup_steps': 5})\n"
+        "    config.train.update({'log_every': 5, 'eval_every': 10})\n"
+        "    config.score.folds = 2\n"
         "    return config\n"
     )
-    result = from_the_shell(f"--config={mine}", f"--config.data.root={dataset}", cwd=tmp_path)
+    monkeypatch.chdir(tmp_path)
+    result = flowasd(f"--config={mine}", f"--config.data.root={dataset}")
     assert result.status == 0, result.stderr
     assert (tmp_path / "runs" / "mine" / "report.html").exists()
 

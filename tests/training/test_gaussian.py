@@ -74,7 +74,7 @@ def test_without_other_structures_it_is_scikit_learns_ledoit_wolf():
 
 @pytest.mark.parametrize("count", [1, 2, 4])
 def test_factors_are_those_of_scikit_learn(count):
-    clips, n_frames, machine, *_ = draw(4, (30, 30), frames=3, factors=3)
+    clips, _, machine, *_ = draw(4, (30, 30), frames=3, factors=3)
     x = np.concatenate(clips) - np.mean(np.concatenate(clips), 0)
     frames = gaussian.Frames(x, np.arange(60).repeat(3), machine.repeat(3))
     expected = FactorAnalysis(count, svd_method="lapack").fit(x).get_covariance()
