@@ -3,7 +3,7 @@
 import gc
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import optax  # noqa: F401
 import orbax.checkpoint  # noqa: F401
 import pytest
 import sklearn.decomposition  # noqa: F401
+from filelock import FileLock
 from flax import nnx
 from threadpoolctl import threadpool_limits
 
@@ -57,8 +58,7 @@ def own_cache(tmp_path_factory, pytestconfig):
     The workers of a parallel run share one cache, and all runs share the compiled programs. Most
     tests run a program once or twice, so XLA does not spend time on optimising it.
     """
-    base = tmp_path_factory.getbasetemp()
-    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    shared = shared_folder(tmp_path_factory)
     compiled = pytestconfig.cache.mkdir("compiled")
     # The workers of a parallel run take a core each; more threads would wait for each other.
     with pytest.MonkeyPatch.context() as patch, threadpool_limits(1):
@@ -80,24 +80,45 @@ def smoke_config(changes: Mapping[str, Any] | None = None) -> RunConfig:
     return parse(config)
 
 
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of this run of the tests, which the workers of a parallel run share."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+def made_once(workdir: Path, make: Callable[[Path], None]) -> Path:
+    """Makes a workdir, unless another worker has made it; returns it."""
+    made = workdir.parent / "made"
+    workdir.parent.mkdir(exist_ok=True)
+    with FileLock(workdir.parent / "lock"):
+        if not made.exists():
+            make(workdir)
+            made.touch()
+    return workdir
+
+
 @pytest.fixture(scope="session")
 def run(tmp_path_factory):
     """The workdir of a smoke run, trained and calibrated; tests must not change it."""
-    workdir = tmp_path_factory.mktemp("run")
-    train(smoke_config(), workdir)
-    calibrate_run(workdir)
-    return workdir
+
+    def make(workdir: Path) -> None:
+        train(smoke_config(), workdir)
+        calibrate_run(workdir)
+
+    return made_once(shared_folder(tmp_path_factory) / "trained" / "run", make)
 
 
 @pytest.fixture(scope="session")
 def evaluated(run, tmp_path_factory):
     """A copy of the smoke run with its results; tests must not change it."""
-    workdir = tmp_path_factory.mktemp("evaluated") / "run"
-    shutil.copytree(run, workdir)
-    evaluation = evaluate(workdir)
-    write_results(workdir, evaluation)
-    write_report(workdir / "report.html", evaluation)
-    return workdir
+
+    def make(workdir: Path) -> None:
+        shutil.copytree(run, workdir)
+        evaluation = evaluate(workdir)
+        write_results(workdir, evaluation)
+        write_report(workdir / "report.html", evaluation)
+
+    return made_once(shared_folder(tmp_path_factory) / "evaluated" / "run", make)
 
 
 @pytest.fixture(scope="session")
