@@ -90,7 +90,7 @@ def factors(count: int) -> Structure:
     def fit(away: Frames) -> Square:
         n, bands = away.x.shape
         sample = away.x.T @ away.x / n
-        diagonal, before = np.ones(bands), -np.inf
+        diagonal, loading, before = np.ones(bands), np.zeros((bands, count)), -np.inf
         for _ in range(1000):
             scale = np.sqrt(diagonal) + TINY
             values, vectors = np.linalg.eigh(sample / np.outer(scale, scale))

@@ -16,22 +16,25 @@ from flowasd.training.step import initial_state, make_optimizer, step_keys, trai
 from tests.conftest import smoke_config
 from tests.training.conftest import save_features, size_of
 
+# The tests share what is compiled.
+compiled_step = jax.jit(train_step, static_argnames=("graph", "config", "mesh"))
+
 
 def test_learning_rate_warms_up_and_decays_and_gradients_are_clipped():
     """One parameter with a constant gradient: Adam moves it by the learning rate itself."""
     config = TrainConfig(steps=100, warmup_steps=20, learning_rate=0.5, clip_norm=1.0)
     optimizer = make_optimizer(config)
     params = {"x": jax.numpy.zeros(1)}
-    state, moves = optimizer.init(params), []
+    state, moves, update = optimizer.init(params), [], jax.jit(optimizer.update)
     for _ in range(101):
-        updates, state = optimizer.update({"x": jax.numpy.ones(1)}, state, params)
+        updates, state = update({"x": jax.numpy.ones(1)}, state, params)
         moves.append(-np.asarray(jax.tree.leaves(updates)[0]).item())
     step = np.arange(101)
     cosine = 0.5 * (1 + np.cos(np.pi * (step - 20) / 80))
     expected = 0.5 * np.where(step < 20, step / 20, cosine)
     np.testing.assert_allclose(moves, expected, atol=1e-5)
     # Adam forgets a common factor, so a gradient of 1000 after ones of 1 shows the clipping.
-    updates, _ = optimizer.update({"x": jax.numpy.full(1, 1000.0)}, state, params)
+    updates, _ = update({"x": jax.numpy.full(1, 1000.0)}, state, params)
     assert abs(np.asarray(jax.tree.leaves(updates)[0]).item()) < 1e-3
 
 
@@ -57,7 +60,7 @@ def made_step(folder, silent=1000):
     graph, state = initial_state(replace(config, train=train), start, mesh)
     patch_key, _ = step_keys(jax.random.wrap_key_data(state.key), 0)
     batch = bank.draw(patch_key)
-    step = jax.jit(partial(train_step, graph=graph, config=train, mesh=mesh))
+    step = partial(compiled_step, graph=graph, config=train, mesh=mesh)
     return lambda x=batch.x, **changes: step(state._replace(**changes), batch._replace(x=x))
 
 
