@@ -38,7 +38,6 @@ from flowasd.evaluation.results import write_results
 from flowasd.features.frontend import standardise
 from flowasd.features.hearing import hear_all
 from flowasd.flow.glow import make_glow
-from tests.commands import command
 from tests.conftest import REPO, smoke_config
 from tests.experiments.conftest import experiment
 
@@ -177,12 +176,6 @@ def tiny(monkeypatch):
     monkeypatch.setattr(auc_ours, "shape_config", lambda shape, changes: smoke_config(changes))
     for module in (auc, detectors, files, flows, growth, side, startup):
         monkeypatch.setattr(module, "Side", Here)
-
-    def command_here(line, **_):
-        assert line[:2] == [sys.executable, "-m"]
-        assert command(*line[2:]).status == 0
-
-    monkeypatch.setattr(startup.subprocess, "run", command_here)
     small = {auc: {"AUC": 0.1}, flows: {"GEMM": 8}, detectors: {"CLIPS": 2}}
     small[detectors]["CONFIGS"] = {"mel": smoke.get_config, "slider": small_slider}
     small |= {logmel: {"CLIPS": 1, "FRONTENDS": {"logmel": (1024, 512)}}}
