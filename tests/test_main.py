@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -28,13 +29,15 @@ def flowasd(*args: object) -> Result:
     return command("flowasd.main", *args)
 
 
-def from_the_shell(*args: object, environment: Mapping[str, str]) -> Result:
+def from_the_shell(
+    *args: object, cwd: Path = REPO, environment: Mapping[str, str] = MappingProxyType({})
+) -> Result:
     """Runs the main command in a process of its own."""
     env = os.environ | dict(environment)
     if "XDG_CACHE_HOME" in environment:  # what is compiled goes there, not to the suite's own cache
         del env["JAX_COMPILATION_CACHE_DIR"]
     line = [sys.executable, "-m", "flowasd.main", *map(str, args)]
-    ended = subprocess.run(line, cwd=REPO, env=env, capture_output=True, text=True, timeout=300)
+    ended = subprocess.run(line, cwd=cwd, env=env, capture_output=True, text=True, timeout=300)
     return Result(ended.returncode, ended.stdout, ended.stderr)
 
 
@@ -204,7 +207,7 @@ def test_no_clip_at_all(tmp_path):
     assert_refused(result, "train")
 
 
-def test_a_config_of_ones_own_works_from_any_folder(dataset, tmp_path, monkeypatch):
+def test_a_config_of_ones_own_works_from_any_folder(dataset, tmp_path):
     """It is a difference from the default and imports flowasd alone."""
     mine = tmp_path / "elsewhere" / "mine.py"
     mine.parent.mkdir()
@@ -219,8 +222,7 @@ def test_a_config_of_ones_own_works_from_any_folder(dataset, tmp_path, monkeypat
         "    config.score.folds = 2\n"
         "    return config\n"
     )
-    monkeypatch.chdir(tmp_path)
-    result = flowasd(f"--config={mine}", f"--config.data.root={dataset}")
+    result = from_the_shell(f"--config={mine}", f"--config.data.root={dataset}", cwd=tmp_path)
     assert result.status == 0, result.stderr
     assert (tmp_path / "runs" / "mine" / "report.html").exists()
 
