@@ -55,13 +55,13 @@ def test_as_many_normal_clips_as_anomalous_ones_are_tested(name, tmp_path):
 def test_the_real_files_of_2023_are_read(recordings):
     types = machine_types(recordings / "dcase2023")
     assert types == ["ToyCar", "ToyTrain", "bearing", "fan", "gearbox", "slider", "valve"]
-    for name in types:
-        dataset = read_dataset(recordings / "dcase2023", machine_type=name)
+    datasets = {name: read_dataset(recordings / "dcase2023", machine_type=name) for name in types}
+    for name, dataset in datasets.items():
         assert (dataset.machine_type, dataset.edition) == (name, 2022)
         assert len(dataset.train) == len(dataset.test) == 2
         assert {clip.machine_id for clip in dataset.train + dataset.test} == {"section_00"}
         assert all(clip.attributes and clip.domain for clip in dataset.train + dataset.test)
-    (clip,) = [clip for clip in dataset.test if clip.label == 1]
+    (clip,) = [clip for clip in datasets["valve"].test if clip.label == 1]
     assert (clip.attributes, clip.domain) == ((("pat", "03"),), "target")
 
 
