@@ -195,7 +195,6 @@ def help_page(argv: Sequence[str], modes: Mapping[str, Mode]) -> str:
 {lines}
 
   flowasd train --config=configs/slider.py --config.data.root=DIR --workdir=runs/a
-  flowasd score runs/a recordings/ --output=scores.csv
   flowasd score --help
 
 {STATUSES}"""

@@ -13,7 +13,7 @@ from flowasd.errors import UserError
 
 STATUSES = """Exit status:
   0    all went well
-  1    a file could not be scored or a machine type trained, or the reader of the output has gone
+  1    something could not be scored or trained, or the reader of the output has gone
   2    wrong use or bad input; one line on standard error says what to do
   130  interrupted; the same command goes on
   143  terminated; the same command goes on"""

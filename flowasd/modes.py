@@ -32,10 +32,10 @@ def train(given: Arguments) -> None:
 def train_all(given: Arguments) -> int:
     """Trains a model for every machine type below the root.
 
-    Each one has a run in a folder of its own below the workdir. A type that cannot be trained does
-    not stop the others.
+    Each one has a run in a folder of its own below the workdir. A type that cannot be
+    trained does not stop the others.
 
-    flowasd train_all --config=configs/slider.py --config.data.root=DIR --workdir=runs/all
+    flowasd train_all runs/all --config=configs/slider.py --config.data.root=DIR
     """
     from flowasd.data.source import types_of
     from flowasd.evaluation.by_type import write_by_type
@@ -64,8 +64,7 @@ def choose(given: Arguments) -> None:
 
     The first config says what the recordings are. No test clip is scored.
 
-    flowasd choose runs/tuned configs/slider.py configs/slider_best.py --config=configs/slider.py
-        --config.data.root=DIR
+    flowasd choose runs/tuned a.py b.py --config=a.py --config.data.root=DIR
     """
     from flowasd.evaluation.choose import choose
 

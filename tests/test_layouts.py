@@ -59,9 +59,12 @@ def test_the_evaluators_files_hold_every_test_clip_once(submitted):
         assert sorted(written) == [f"{what}_{kind}_{p}.csv" for p in PARTS.get(name, SECTIONS)]
         rows = [row for path in written.values() for row in read_csv(path)]
         assert all(len(row) == 2 for row in rows)
-        tested = [Path(f.path).name for f in files if f.split == "test"]
+        tested = [f.path for f in files if f.split == "test"]
         if tested:  # the layout says what is tested
-            assert sorted(row[0] for row in rows) == sorted(tested)
+            (ends,) = {row[0].count("/") for row in rows}
+            assert ends == (2 if name == "folder" else 0)  # as long as it takes to tell them apart
+            expected = ["/".join(path.split("/")[-1 - ends :]) for path in tested]
+            assert sorted(row[0] for row in rows) == sorted(expected)
         assert len(rows) == len(evaluation.clips)
     assert {row[1] for row in rows} <= {"0", "1"}
 

@@ -59,7 +59,7 @@ def test_a_config_is_chosen_without_test_clips(archives, tmp_path):
     for path in paths:
         path.write_text(MINE.format(path.stem))
     root = f"--config.data.root={archives / 'development'}"
-    result = flowasd("--mode=choose", f"--workdir={tmp_path}", *paths, SMOKE, root)
+    result = flowasd("choose", tmp_path, *paths, SMOKE, root)
     header, *rows = read_csv(tmp_path / "choice.csv")
     assert header == ["config", "rule", "auc_on_stand_ins"]
     assert {(row[0], row[1]) for row in rows} == {("mean", "mean"), ("std", "std")}
