@@ -1,33 +1,29 @@
 """Finds audio files and decodes a channel at one rate, as float32; damaged files are refused."""
 
-import contextlib
 import glob
 import re
-import shutil
-import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache, partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import TypeVar
 
 import numpy as np
 import soundfile
 import soxr
 from jaxtyping import Float
 
-from flowasd.data.headers import check_header
+from flowasd.data.opening import AUDIO_SUFFIXES, open_audio, unreadable
 from flowasd.errors import UserError
 from flowasd.files import read_ahead
-
-AUDIO_SUFFIXES = (".wav", ".flac")
-FORMATS = ("WAV", "WAVEX", "RF64", "W64", "FLAC")  # as libsndfile names them
 
 RATES = (1000, 1_000_000)  # Hz; resampling takes time and memory in proportion to their ratio
 MAX_SECONDS = 3600.0
 LONG = 30  # seconds; longer recordings are decoded one at a time, which bounds memory
 BLOCK = 2**21  # values of all channels that are decoded at once
 _ENDLESS = 2**36 - 1  # samples; FLAC cannot say more, and libsndfile says more if it says nothing
+
+Result = TypeVar("Result")
 
 
 def read_audio(
@@ -53,7 +49,7 @@ def read_audio(
             holds no such channel, no samples or samples that are not finite.
     """
     path = Path(path)
-    with _opened(path) as file:
+    with open_audio(path) as file:
         check_length(path, file.frames, file.samplerate, max_seconds)
         if 1 < file.channels <= channel:
             raise UserError(
@@ -64,7 +60,7 @@ def read_audio(
             samples = _decode(file, sample_rate, min(channel, file.channels - 1))
         # A damaged header may promise more samples than memory holds: ValueError or MemoryError.
         except (OSError, soundfile.SoundFileError, ValueError, MemoryError) as error:
-            raise _unreadable(path) from error
+            raise unreadable(path) from error
     if samples.size == 0:
         raise UserError(f"{path}: holds no samples; remove it or record it again")
     with np.errstate(invalid="ignore"):
@@ -87,50 +83,6 @@ def check_length(name: Path, n_samples: int, rate: int, max_seconds: float) -> N
             f"{name}: lasts {n_samples / rate:.0f} s, and config.data.max_clip_seconds is "
             f"{max_seconds:g}; cut it into parts, or raise the key"
         )
-
-
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
-    """Opens a file whose header can be believed, before any sample is decoded."""
-    with contextlib.ExitStack() as stack:
-        try:
-            _check_name(path)
-            size_at = check_header(path)
-            source = stack.enter_context(path.open("rb"))
-            if size_at is not None:
-                source = stack.enter_context(_sized(source, size_at))
-            # By its number, because soundfile cannot encode every name.
-            file = stack.enter_context(soundfile.SoundFile(source.fileno(), closefd=False))
-        except (OSError, soundfile.SoundFileError, ValueError) as error:
-            raise _unreadable(path) from error
-        if file.format not in FORMATS:
-            raise UserError(f"{path}: holds {file.format}, not WAV or FLAC; convert it first")
-        yield file
-
-
-def _check_name(path: Path) -> None:
-    """Raises a `UserError` unless a path is that of a file with the right suffix."""
-    if not path.is_file():
-        if path.exists() and not path.is_dir():  # a pipe may never end
-            raise UserError(f"{path}: not a regular file; copy its content to one")
-        raise UserError(f"{path}: no such file")
-    if path.suffix.lower() not in AUDIO_SUFFIXES:
-        raise UserError(f"{path}: neither .wav nor .flac; convert it first")
-
-
-@contextlib.contextmanager
-def _sized(source: BinaryIO, size_at: int) -> Iterator[BinaryIO]:
-    """A temporary copy of a WAV file whose samples reach to its end, where it says 0."""
-    with tempfile.TemporaryFile() as copy:
-        shutil.copyfileobj(source, copy)
-        copy.seek(size_at)
-        copy.write(b"\xff" * 4)
-        copy.seek(0)  # libsndfile begins to read where the file stands
-        yield copy
-
-
-def _unreadable(path: Path) -> UserError:
-    return UserError(f"{path}: cannot be read; it is damaged, cut short, or not WAV or FLAC inside")
 
 
 def _decode(
@@ -172,8 +124,6 @@ def read_all(
 ) -> Iterator[tuple[Path, Float[np.ndarray, " samples"] | UserError]]:
     """Decodes files and yields them in the given order.
 
-    Threads decode short files ahead of their use. A long one is decoded when it is asked for.
-
     Args:
         paths: The files.
         sample_rate: Rate of the results in Hz.
@@ -183,28 +133,33 @@ def read_all(
     Yields:
         Each path with its samples, or with the error that `read_audio` raised for it.
     """
-    paths, settings = list(paths), (sample_rate, max_seconds, channel)
-    read = partial(_read_or_error, settings=settings)
+    return read_each(lambda path: read_audio(path, sample_rate, max_seconds, channel), paths)
+
+
+def read_each(
+    read: Callable[[Path], Result], paths: Iterable[Path]
+) -> Iterator[tuple[Path, Result | UserError]]:
+    """Yields every path with what `read` returns for it, or with the `UserError` that it raises.
+
+    Threads read short files ahead of their use. A long one is read when it is asked for.
+    """
+    paths = list(paths)
     for path, result in zip(paths, read_ahead(partial(_unless_long, read), paths, 8), strict=True):
-        yield path, read(path) if result is None else result
+        yield path, _or_error(read, path) if result is None else result
 
 
-def _unless_long(
-    read: Callable[[Path], Float[np.ndarray, " samples"] | UserError], path: Path
-) -> Float[np.ndarray, " samples"] | UserError | None:
+def _unless_long(read: Callable[[Path], Result], path: Path) -> Result | UserError | None:
     try:
-        with _opened(path) as file:
+        with open_audio(path) as file:
             is_long = file.frames > LONG * file.samplerate
     except UserError as error:
         return error
-    return None if is_long else read(path)
+    return None if is_long else _or_error(read, path)
 
 
-def _read_or_error(
-    path: Path, settings: tuple[int, float, int]
-) -> Float[np.ndarray, " samples"] | UserError:
+def _or_error(read: Callable[[Path], Result], path: Path) -> Result | UserError:
     try:
-        return read_audio(path, *settings)
+        return read(path)
     except UserError as error:
         return error
 

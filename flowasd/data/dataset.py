@@ -1,6 +1,6 @@
 """The clips of one machine type, found below a root and checked."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -100,27 +100,37 @@ def conditioned(clip: Clip, condition: str) -> Clip:
 
 
 def check(dataset: Dataset, place: Path) -> None:
-    """Raises a `UserError` if a model cannot be trained on these clips or tested on them.
+    """Raises a `UserError` if a model cannot be trained on these clips or tested on them."""
+    for problem in problems(dataset, place):
+        raise UserError(problem)
+
+
+def problems(dataset: Dataset, place: Path) -> Iterator[str]:
+    """Says why a model cannot be trained on these clips or tested on them.
 
     Args:
         dataset: The clips.
         place: Where they are.
+
+    Yields:
+        A line for each reason.
     """
     if not dataset.train:
-        raise UserError(f"{place / 'train'}: holds no .wav or .flac clip to train on")
+        yield f"{place / 'train'}: holds no .wav or .flac clip to train on"
+        return
     if anomalous := [clip.name for clip in dataset.train if clip.label == 1]:
-        raise UserError(
+        yield (
             f"{place / 'train'}: {len(anomalous)} anomalous clips ({some(anomalous)}) where "
             "only normal ones belong; move them to test/"
         )
     known = {clip.machine_id for clip in dataset.train}
     if unknown := sorted({clip.machine_id for clip in dataset.test} - known):
-        raise UserError(
+        yield (
             f"{place / 'test'}: no clip in train/ is of {', '.join(unknown)}; add training clips "
             "or remove the test clips"
         )
     if odd := sorted(machine_id for machine_id in known if "/" in machine_id):
-        raise UserError(f"{place}: a machine ID names a file, and must not hold a /: {some(odd)}")
+        yield f"{place}: a machine ID names a file, and must not hold a /: {some(odd)}"
 
 
 def _only(root: Path, folders: Sequence[Path], machine_type: str) -> Path:

@@ -1,6 +1,5 @@
 """Recordings as the front-end hears them: samples, bands, and a digest that tells them apart."""
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -10,6 +9,7 @@ from jaxtyping import Float
 from tqdm import tqdm
 
 from flowasd.data.audio import read_all
+from flowasd.data.measurement import digest
 from flowasd.data.source import DataConfig
 from flowasd.data.suspicious import Suspicious, suspicion
 from flowasd.errors import UserError
@@ -33,7 +33,7 @@ class Heard(NamedTuple):
     @property
     def recording(self) -> str:
         """Digest of its samples, the same for every file that decodes to them."""
-        return hashlib.sha256(np.ascontiguousarray(self.samples).data).hexdigest()
+        return digest(self.samples)
 
 
 def hear(

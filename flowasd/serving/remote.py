@@ -6,7 +6,8 @@ from pathlib import Path, PurePosixPath
 
 import fsspec
 
-from flowasd.data.audio import AUDIO_SUFFIXES, find_audio
+from flowasd.data.audio import find_audio
+from flowasd.data.opening import AUDIO_SUFFIXES
 from flowasd.errors import UserError
 from flowasd.files import read_ahead
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from flowasd.data.audio import list_audio
 from flowasd.data.clips import Clip, Dataset
-from flowasd.data.layouts.layout import Layout, folders_with, name_of, some
+from flowasd.data.layouts.layout import Layout, Misnamed, folders_with, name_of, some
 from flowasd.errors import UserError
 
 SPLITS = ("train", "test")
@@ -37,17 +37,20 @@ def read(folder: Path) -> Dataset:
     """Lists the clips of `train/` and `test/`.
 
     Raises:
-        UserError: If a name does not have DCASE's form.
+        Misnamed: If a name does not have DCASE's form.
     """
     paths = {split: list_audio(folder / split) for split in SPLITS}
-    if wrong := [p for own in paths.values() for p in own if not _NAME.fullmatch(p.name)]:
-        raise UserError(
+    wrong = [p for own in paths.values() for p in own if not _NAME.fullmatch(p.name)]
+    train, test = (tuple(parse_clip(p) for p in own if p not in wrong) for own in paths.values())
+    dataset = Dataset(name_of(folder), train, test, edition=2020)
+    if wrong:
+        raise Misnamed(
             f"{len(wrong)} file names are not DCASE 2020's ({some(wrong)}); expected {EXPECTED}; "
-            "--config.data.layout=folder takes any names"
+            "--config.data.layout=folder takes any names",
+            wrong,
+            dataset,
         )
-    return Dataset(
-        name_of(folder), *(tuple(map(parse_clip, paths[split])) for split in SPLITS), edition=2020
-    )
+    return dataset
 
 
 def claims(folder: Path) -> bool:

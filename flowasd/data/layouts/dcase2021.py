@@ -19,7 +19,7 @@ from pathlib import Path
 
 from flowasd.data.audio import list_audio
 from flowasd.data.clips import Clip, Dataset
-from flowasd.data.layouts.layout import Layout, folders_with, name_of, some
+from flowasd.data.layouts.layout import Layout, Misnamed, folders_with, name_of, some
 from flowasd.errors import UserError
 
 DOMAIN_TESTS = ("source_test", "target_test")  # of 2021
@@ -73,18 +73,24 @@ def read(folder: Path) -> Dataset:
     """Lists the clips of all splits.
 
     Raises:
-        UserError: If a name does not have DCASE's form, or a file of attributes cannot be read.
+        Misnamed: If a name does not have DCASE's form.
+        UserError: If a file of attributes cannot be read.
     """
     paths = {s: [p for n in FOLDERS[s] for p in list_audio(folder / n)] for s in FOLDERS}
-    if wrong := [p for own in paths.values() for p in own if not _NAME.fullmatch(p.name)]:
-        raise UserError(
-            f"{len(wrong)} file names are not DCASE's ({some(wrong)}); expected {EXPECTED}; "
-            "--config.data.layout=folder takes any names"
-        )
+    wrong = [p for own in paths.values() for p in own if not _NAME.fullmatch(p.name)]
     listed = read_attributes(folder)
-    clips = {s: tuple(_clip(path, listed) for path in own) for s, own in paths.items()}
+    clips = {s: tuple(_clip(p, listed) for p in own if p not in wrong) for s, own in paths.items()}
     is_2021 = any((folder / name).is_dir() for name in DOMAIN_TESTS)
-    return Dataset(name_of(folder), clips["train"], clips["test"], 2021 if is_2021 else 2022)
+    edition = 2021 if is_2021 else 2022
+    dataset = Dataset(name_of(folder), clips["train"], clips["test"], edition)
+    if wrong:
+        raise Misnamed(
+            f"{len(wrong)} file names are not DCASE's ({some(wrong)}); expected {EXPECTED}; "
+            "--config.data.layout=folder takes any names",
+            wrong,
+            dataset,
+        )
+    return dataset
 
 
 def read_attributes(folder: Path) -> dict[str, Attributes]:

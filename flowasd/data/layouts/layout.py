@@ -6,6 +6,20 @@ from pathlib import Path
 from typing import NamedTuple
 
 from flowasd.data.clips import Clip, Dataset
+from flowasd.errors import UserError
+
+
+class Misnamed(UserError):
+    """Files of a data set have names that the layout cannot read.
+
+    Attributes:
+        paths: These files.
+        others: The data set without them.
+    """
+
+    def __init__(self, text: str, paths: Sequence[Path], others: Dataset):
+        super().__init__(text)
+        self.paths, self.others = paths, others
 
 
 class Layout(NamedTuple):
@@ -14,7 +28,8 @@ class Layout(NamedTuple):
     Attributes:
         find: Lists the folders of machine types at a root or below it that have clips of a split,
             `"train"` or `"test"`.
-        read: Lists the clips in the folder of a machine type. Either split may be empty.
+        read: Lists the clips in the folder of a machine type. Either split may be empty. It raises
+            a `UserError` if it cannot, such as `Misnamed`.
         parse_clip: Reads the machine ID and the label from the path of one file. It raises a
             `UserError` if the path tells no ID.
         claims: Whether the folder of a machine type is laid out in this way. Without it, the

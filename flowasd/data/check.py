@@ -1,0 +1,230 @@
+"""What a data set holds and what is wrong with it, before any training.
+
+    python -m flowasd.data.check ROOT [--layout=NAME] [--machine_type=TYPE] [--json]
+
+Every recording of every machine type at ROOT or below it is decoded once. The exit status is 1 if
+training with the default settings would refuse a machine type, and 0 if not.
+"""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from absl import flags
+from tqdm import tqdm
+
+from flowasd.command_line import run_command
+from flowasd.data.clips import Clip, Dataset
+from flowasd.data.findings import Finding, Measured, find_all
+from flowasd.data.layouts import AUTO, LAYOUTS, find_layout
+from flowasd.data.layouts.layout import Layout, Misnamed, name_of, some
+from flowasd.data.measurement import Measurement, measure_all
+from flowasd.errors import UserError
+
+SHOWN = 5  # findings of a kind; --json has all
+COUNTS = ("train", "normal", "anomaly", "unlabelled")  # the last three are test clips
+COLUMNS = ("ID", "domain", *COUNTS, "seconds", "Hz", "channels", "encoding")
+
+
+class Row(NamedTuple):
+    """The clips of an ID or section and of a domain.
+
+    Attributes:
+        machine_id: The ID or section.
+        domain: `"source"` or `"target"`; `None` where nothing tells it.
+        counts: How many are to train on, and normal, anomalous and unlabelled ones to test on.
+        seconds: The shortest and the longest; none if no clip can be decoded.
+        rates: All rates in Hz.
+        channels: All numbers of channels.
+        encodings: All formats with their types of samples.
+    """
+
+    machine_id: str
+    domain: str | None
+    counts: dict[str, int]
+    seconds: list[float]
+    rates: list[int]
+    channels: list[int]
+    encodings: list[str]
+
+    @property
+    def cells(self) -> list[str]:
+        """Its cells in the table, under `COLUMNS`."""
+        span = "–".join(f"{own:.4g}" for own in dict.fromkeys(self.seconds))
+        texts = [span, *(some(own) for own in (self.rates, self.channels, self.encodings))]
+        counts = (str(self.counts[name] or "–") for name in COUNTS)
+        return [self.machine_id, self.domain or "–", *counts, *(text or "–" for text in texts)]
+
+
+class Section(NamedTuple):
+    """A machine type.
+
+    Attributes:
+        folder: Its folder.
+        layout: Name of the layout.
+        rows: What it holds.
+        hours: How long all recordings last together.
+        findings: What is wrong with it.
+    """
+
+    folder: Path
+    layout: str
+    rows: list[Row]
+    hours: float
+    findings: list[Finding]
+
+    @property
+    def refused(self) -> bool:
+        """Whether training would refuse it."""
+        return any(finding.refused for finding in self.findings)
+
+
+def check_root(
+    root: Path, layout: str = AUTO, machine_type: str = "", channel: int = 0
+) -> Iterator[Section]:
+    """Checks all machine types at a root or below it, whatever is wrong with one of them.
+
+    Args:
+        root: The folder, or a file that lists recordings.
+        layout: Name of the layout; by default it is recognised.
+        machine_type: The only machine type that is checked, if it is not empty.
+        channel: The channel that training reads.
+
+    Raises:
+        UserError: If there is no such folder or machine type.
+    """
+    found, folders = _find(root, layout)
+    named = [folder for folder in folders if machine_type in ("", name_of(folder))]
+    if not named:
+        names = ", ".join(map(name_of, folders))
+        raise UserError(f"{root}: no machine type {machine_type}; there are {names}")
+    name = next(name for name, own in LAYOUTS.items() if own is found)
+    for folder in named:
+        dataset, unread = _read(found, folder)
+        paths = [clip.path for clip in (*dataset.train, *dataset.test)]
+        measuring = tqdm(
+            measure_all(paths, channel), name_of(folder), len(paths), unit="clip", disable=None
+        )
+        measured = dict(measuring)
+        seconds = sum(m.seconds for m in measured.values() if isinstance(m, Measurement))
+        findings = find_all(dataset, folder, unread, measured)
+        yield Section(folder, name, [*_rows(dataset, measured)], seconds / 3600, findings)
+
+
+def _find(root: Path, layout: str) -> tuple[Layout, list[Path]]:
+    """The layout, and the folders that have clips to train on or to test on."""
+    try:
+        found, folders = find_layout(root, "train", layout)
+    except UserError as error:
+        try:
+            return find_layout(root, "test", layout)
+        except UserError:
+            raise error from None
+    return found, sorted({*folders, *found.find(root, "test")})
+
+
+def _read(layout: Layout, folder: Path) -> tuple[Dataset, UserError | None]:
+    """The clips that the layout can list, and its error."""
+    try:
+        return layout.read(folder), None
+    except Misnamed as error:
+        return error.others, error
+    except UserError as error:
+        return Dataset(name_of(folder), (), ()), error
+
+
+def _rows(dataset: Dataset, measured: Measured) -> Iterator[Row]:
+    clips: dict[tuple[str, str], list[tuple[Clip, str]]] = defaultdict(list)
+    for clip in dataset.train:
+        clips[clip.group, clip.domain or ""].append((clip, "train"))
+    for clip in dataset.test:
+        label = {None: "unlabelled", 0: "normal", 1: "anomaly"}[clip.label]
+        clips[clip.group, clip.domain or ""].append((clip, label))
+    for (machine_id, domain), own in sorted(clips.items()):
+        count = Counter(name for _, name in own)
+        known = [m for clip, _ in own if isinstance(m := measured[clip.path], Measurement)]
+        seconds = [m.seconds for m in known]
+        yield Row(
+            machine_id,
+            domain or None,
+            {name: count[name] for name in COUNTS},
+            [min(seconds), max(seconds)] if seconds else [],
+            sorted({m.rate for m in known}),
+            sorted({m.channels for m in known}),
+            sorted({m.encoding for m in known}),
+        )
+
+
+def as_text(section: Section) -> str:
+    """Returns the table of a machine type and its findings."""
+    count = sum(sum(row.counts.values()) for row in section.rows)
+    lines = [f"{section.folder}: layout {section.layout}, {count} clips, {section.hours:.2f} hours"]
+    table = [COLUMNS, *(row.cells for row in section.rows)] if section.rows else []
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for row in table:
+        cells = (f"{cell:{width}}" for cell, width in zip(row, widths, strict=True))
+        lines.append("  " + "  ".join(cells).rstrip())
+    for refused, title in ((True, "training refuses it"), (False, "worth a look")):
+        own = [finding for finding in section.findings if finding.refused == refused]
+        lines += [f"  {title}:"] if own else []
+        for kind in dict.fromkeys(finding.kind for finding in own):
+            texts = [finding.text for finding in own if finding.kind == kind]
+            lines += [f"    {kind}: {text}" for text in texts[:SHOWN]]
+            if more := len(texts) - SHOWN:
+                lines += [f"    {kind}: {more} more, which --json lists"] if more > 0 else []
+    return "\n".join(lines if section.findings else [*lines, "  nothing is wrong with it"])
+
+
+def as_json(sections: Sequence[Section]) -> str:
+    """Returns the same of all machine types, with every finding."""
+    types = [
+        section._asdict()
+        | {
+            "machine_type": name_of(section.folder),
+            "refused": section.refused,
+            "rows": [row._asdict() for row in section.rows],
+            "findings": [finding._asdict() for finding in section.findings],
+        }
+        for section in sections
+    ]
+    return json.dumps({"machine_types": types}, indent=1, default=str)
+
+
+def _take_root(words: Sequence[str]) -> None:
+    if len(words) != 1:
+        raise UserError("name one folder of recordings: python -m flowasd.data.check ROOT")
+    flags.FLAGS.root = words[0]
+
+
+def main() -> None:
+    """The command line."""
+    flags.DEFINE_string("root", None, "Folder of the recordings; ROOT is short for it.")
+    layout = flags.DEFINE_enum(
+        "layout", AUTO, [AUTO, *LAYOUTS], "How the recordings are laid out, as data.layout."
+    )
+    machine_type = flags.DEFINE_string("machine_type", "", "The only machine type to check.")
+    channel = flags.DEFINE_integer("channel", 0, "The channel that is read, as data.channel.")
+    as_object = flags.DEFINE_bool("json", False, "Print JSON instead of a table.")
+
+    def run() -> int:
+        root = Path(flags.FLAGS.root)
+        sections = []
+        for section in check_root(root, layout.value, machine_type.value, channel.value):
+            sections.append(section)
+            if not as_object.value:
+                _print(as_text(section))
+        if as_object.value:
+            _print(as_json(sections))
+        return int(any(section.refused for section in sections))
+
+    run_command(run, "flowasd", _take_root)
+
+
+def _print(text: str) -> None:
+    print(text.encode(errors="replace").decode())  # names of files may be no Unicode
+
+
+if __name__ == "__main__":
+    main()
