@@ -174,7 +174,7 @@ def as_text(section: Section) -> str:
             lines += [f"    {kind}: {text}" for text in texts[:SHOWN]]
             if more := len(texts) - SHOWN:
                 lines += [f"    {kind}: {more} more, which --json lists"] if more > 0 else []
-    return "\n".join(lines if section.findings else [*lines, "  nothing is wrong with it"])
+    return "\n".join(lines if section.findings else [*lines, "  no fault found"])
 
 
 def as_json(sections: Sequence[Section]) -> str:

@@ -1,0 +1,220 @@
+"""What the check of a data set names, against planted faults and against what training does."""
+
+import json
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import soundfile
+
+from flowasd.config import default_config, parse
+from flowasd.data.audio import read_audio
+from flowasd.data.check import check_root
+from flowasd.data.measurement import EDGES, WINDOW, measure, spectrum
+from flowasd.data.source import open_source
+from flowasd.errors import UserError
+from flowasd.features.cache import cached_features, source_features
+from flowasd.features.frontend import FrontendConfig
+from flowasd.run.splits import splits_of
+from tests.commands import command
+from tests.conftest import REPO
+from tests.data.faulty import FAULTS, N_TEST, N_TRAIN, RATE, all_faults, narrow, noise, sound
+
+PAGE = (REPO / "docs" / "check.md").read_text()
+
+
+def check(*arguments):
+    return command("flowasd.data.check", *arguments)
+
+
+def refused(folder, cache):
+    """Whether training with the default settings refuses a data set."""
+    config = parse(default_config())
+    data = replace(config.data, root=str(folder), cache=str(cache))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of test clips that are left out
+            source, features = source_features(
+                open_source(data, config.seed), FrontendConfig(n_bands=8), data
+            )
+        splits_of(source, features)
+    except UserError:
+        return True
+    return False
+
+
+def test_a_sound_data_set(tmp_path):
+    (section,) = check_root(sound(tmp_path / "rail"))
+    assert section.findings == []
+    assert section.layout == "dcase2020"
+    (row,) = section.rows
+    assert (row.machine_id, row.domain) == ("id_00", None)
+    assert row.counts == {"train": N_TRAIN, "normal": 2, "anomaly": 2, "unlabelled": 0}
+    assert (row.seconds, row.rates, row.channels) == ([1, 1], [RATE], [1])
+    assert section.hours == pytest.approx((N_TRAIN + N_TEST) / 3600)
+    assert not refused(tmp_path / "rail", tmp_path / "cache")
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_one_fault_is_named_and_nothing_else(name, tmp_path):
+    kind, refuses, plant, words = FAULTS[name]
+    before = {*sound(tmp_path / "rail").rglob("*.*")}
+    plant(tmp_path / "rail")
+    (planted,) = {*(tmp_path / "rail").rglob("*.*")} - before
+    ((finding,),) = (section.findings for section in check_root(tmp_path))
+    assert (finding.kind, finding.refused) == (kind, refuses)
+    assert words in finding.text
+    assert planted in finding.paths if kind != "split" else finding.paths == ()
+    assert refused(tmp_path / "rail", tmp_path / "cache") == refuses
+
+
+def test_all_clips_of_a_lower_rate_are_one_finding(tmp_path):
+    (section,) = check_root(narrow(tmp_path / "rail"))
+    (finding,) = section.findings
+    assert (finding.kind, finding.refused) == ("bands", False)
+    assert "from 4 to 8 kHz" in finding.text
+
+
+def test_half_of_the_clips_of_a_lower_rate_are_named(tmp_path):
+    """The median of the clips is then one of the others."""
+    folder = sound(tmp_path / "rail")
+    lower = {*narrow(tmp_path / "narrow").glob("train/*.wav")}
+    for i, path in enumerate(lower):
+        path.rename(folder / "train" / f"normal_id_00_{500 + i:08d}.wav")
+    (section,) = check_root(folder)
+    named = {path.name for finding in section.findings for path in finding.paths}
+    assert {finding.kind for finding in section.findings} == {"highs"}
+    assert named == {f"normal_id_00_{500 + i:08d}.wav" for i in range(N_TRAIN)}
+
+
+def test_every_fault_at_once_is_named_all_the_same(tmp_path):
+    all_faults(tmp_path / "rail")
+    result = check(tmp_path, "--json")
+    assert (result.status, result.stderr) == (1, "")
+    (machine_type,) = json.loads(result.stdout)["machine_types"]
+    assert machine_type["refused"]
+    found = sorted((own["kind"], own["refused"]) for own in machine_type["findings"])
+    assert found == sorted((kind, refuses) for kind, refuses, *_ in FAULTS.values())
+    assert all(words in result.stdout for *_, words in FAULTS.values())
+    (row,) = [row for row in machine_type["rows"] if row["machine_id"] == "id_02"]
+    assert row["counts"] == {"train": 0, "normal": 1, "anomaly": 0, "unlabelled": 0}
+
+
+def test_training_clips_that_training_itself_would_part(tmp_path):
+    """A pair of training clips is refused where one of them is held out, as training does."""
+    folder = sound(tmp_path / "rail")
+    for i in range(40):
+        samples, _ = soundfile.read(folder / "train" / f"normal_id_00_{i % 5:08d}.wav")
+        soundfile.write(folder / "train" / f"normal_id_00_{300 + i:08d}.flac", samples, RATE)
+    (section,) = check_root(folder)
+    assert any(finding.refused for finding in section.findings)
+    assert refused(folder, tmp_path / "cache")
+
+
+def test_every_machine_type_is_checked_in_a_section(tmp_path):
+    sound(tmp_path / "fan")
+    FAULTS["silent"][2](sound(tmp_path / "rail"))
+    sound(tmp_path / "valve")
+    for path in (tmp_path / "valve" / "train").iterdir():
+        path.unlink()
+    (tmp_path / "valve" / "train").rmdir()
+    fan, rail, valve = check_root(tmp_path)
+    assert [own.refused for own in (fan, rail, valve)] == [False, True, True]
+    assert "no .wav or .flac clip to train on" in valve.findings[0].text
+    assert check(tmp_path, "--machine_type=fan").status == 0
+    result = check(tmp_path)
+    assert result.status == 1
+    assert [line for line in result.stdout.splitlines() if line[0] != " "] == [
+        f"{tmp_path}/fan: layout dcase2020, 14 clips, 0.00 hours",
+        f"{tmp_path}/rail: layout dcase2020, 15 clips, 0.00 hours",
+        f"{tmp_path}/valve: layout dcase2020, 4 clips, 0.00 hours",
+    ]
+
+
+def test_many_findings_of_a_kind_are_counted(tmp_path):
+    folder = sound(tmp_path / "rail")
+    for i in range(8):
+        (folder / "train" / f"normal_id_00_{100 + i:08d}.wav").write_bytes(b"no")
+    result = check(folder)
+    assert result.stdout.count("unreadable: ") == 6
+    assert "unreadable: 3 more, which --json lists" in result.stdout
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("rate", [8000, 16000, 44100])
+def test_a_recording_is_measured_as_training_hears_it(rate, channels, tmp_path):
+    path = tmp_path / "a.wav"
+    samples = np.stack([noise(i, rate) + 0.01 * i for i in range(channels)], 1)
+    soundfile.write(path, samples, rate, "FLOAT")
+    last = channels - 1
+    own = measure(path, channel=last)
+    assert (own.rate, own.channels, own.seconds) == (rate, channels, 1)
+    deviation = samples[:, last].std()
+    assert own.level == pytest.approx(20 * np.log10(deviation), abs=0.01)
+    assert own.offset == pytest.approx(abs(samples[:, last].mean()) / deviation, abs=0.001)
+    frontend = FrontendConfig(n_bands=8)
+    if not last:
+        assert cached_features([path], frontend, tmp_path).recordings == (own.recording,)
+    assert frontend.n_fft == WINDOW
+
+
+def test_the_spectrum_has_the_power_of_the_samples(tmp_path):
+    path = tmp_path / "a.wav"
+    soundfile.write(path, noise(0), RATE, "FLOAT")
+    np.testing.assert_allclose(spectrum(read_audio(path)), 20 * np.log10(0.05), atol=1)
+    tone = np.sin(2 * np.pi * 3100 * np.arange(RATE) / RATE).astype(np.float32)
+    bands = spectrum(tone)
+    assert EDGES[bands.argmax()] <= 3100 < EDGES[bands.argmax() + 1]
+    power = 10 ** (bands / 10)
+    assert power.sum() / len(power) == pytest.approx(0.5, rel=0.05)
+
+
+def test_only_runs_at_the_peak_are_clipping(tmp_path):
+    samples = np.clip(noise(0), -0.2, 0.1)
+    soundfile.write(tmp_path / "a.wav", samples, RATE, "FLOAT")
+    stored, _ = soundfile.read(tmp_path / "a.wav")
+    at = np.concatenate([[0], stored == stored.max(), [0]])
+    ends = np.flatnonzero(np.diff(at)).reshape(-1, 2)
+    lengths = np.diff(ends, axis=1)
+    expected = lengths[lengths >= 3].sum() / len(samples)
+    assert measure(tmp_path / "a.wav").clipped == pytest.approx(expected)
+    tone = 0.9 * np.sin(2 * np.pi * 50 * np.arange(RATE) / RATE)
+    soundfile.write(tmp_path / "tone.wav", tone, RATE)
+    assert measure(tmp_path / "tone.wav").clipped == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "name one folder"),
+        (["a", "b"], "name one folder"),
+        (["missing"], "missing: no such folder"),
+        (["."], "no train/ in it or below"),
+        ([".", "--layout=none"], "<auto|dcase2020|"),
+    ],
+)
+def test_wrong_use_is_one_line_and_status_2(arguments, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = check(*arguments)
+    assert result.status == 2
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("flowasd: ")
+    assert words in line
+
+
+def test_the_page_shows_what_the_command_prints(tmp_path, monkeypatch):
+    all_faults(tmp_path / "FAULTY")
+    monkeypatch.chdir(tmp_path)
+    assert check("FAULTY").stdout in PAGE
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["slider", "dcase2023", "mimii"])
+def test_the_page_shows_what_real_recordings_give(name, recordings, tmp_path, monkeypatch):
+    (tmp_path / "DATA").symlink_to(recordings)
+    monkeypatch.chdir(tmp_path)
+    result = check(f"DATA/{name}")
+    assert result.status == (0 if name == "dcase2023" else 1)
+    assert result.stdout in PAGE
+    assert "worth a look" not in result.stdout
