@@ -12,7 +12,7 @@ from flowasd.data.source import Source, open_source
 from flowasd.errors import UserError
 from flowasd.features.cache import Features, source_features
 from flowasd.features.frontend import fit_standardisation
-from flowasd.features.outliers import unlike_others
+from flowasd.features.outliers import training_doubts
 from flowasd.run.devices import require_devices
 from flowasd.run.lock import sole_training
 from flowasd.run.splits import Opened, check_shared, record_splits
@@ -76,7 +76,7 @@ def open_run(config: RunConfig, workdir: Path, given: Opened | None = None) -> O
                 "trained on; --config.data.test=0 trains on them too",
                 file=sys.stderr,
             )
-        for doubt in unlike_others(source.splits["train"], features["train"]):
+        for doubt in training_doubts(source.splits["train"], features["train"], config.frontend):
             warnings.warn(doubt, stacklevel=2)
         record_splits(workdir, source, features)
         record_config(workdir, config)

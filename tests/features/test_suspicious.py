@@ -16,7 +16,7 @@ from flowasd.errors import UserError
 from flowasd.features.cache import cached_features, source_features
 from flowasd.features.frontend import Standardisation, fit_standardisation
 from flowasd.features.hearing import Heard, hear, hear_samples
-from flowasd.features.outliers import lost_highs, unlike_others
+from flowasd.features.outliers import lost_highs, training_doubts
 from tests.features.recordings import FRONTEND, record
 
 SLIDER = parse(pooled_config()).frontend
@@ -84,10 +84,34 @@ def test_a_clip_far_from_its_machines_others_is_named(tmp_path, folder):
     soundfile.write(paths[3], samples / 100, 16000, "FLOAT")
     features = cached_features(paths, FRONTEND, folder)
     clips = [Clip(path, "id_00", 0) for path in paths]
-    (line,) = unlike_others(clips, features)
+    (line,) = training_doubts(clips, features, FRONTEND)
     assert str(paths[3]) in line
     assert "\n" not in line
-    assert not [*unlike_others(clips[:3], features.some([0, 1, 2]))]
+    assert not [*training_doubts(clips[:3], features.some([0, 1, 2]), FRONTEND)]
+
+
+def test_what_is_odd_about_training_clips_is_named(tmp_path, folder):
+    """One that is upsampled, one that is there twice, and bands at the floor in all of them."""
+    paths = [record(tmp_path / f"{i}.wav", seconds=2, seed=i) for i in range(8)]
+    soundfile.write(tmp_path / "1.flac", *soundfile.read(paths[1], dtype="int16"))
+    samples, _ = soundfile.read(paths[3])
+    narrow = soxr.resample(soxr.resample(samples, 16000, 8000), 8000, 16000)
+    soundfile.write(paths[3], narrow, 16000)
+    paths.append(tmp_path / "1.flac")
+    frontend = replace(FRONTEND, name="log_linear")
+    clips = [Clip(path, "id_00", 0) for path in paths]
+    features = cached_features(paths, frontend, folder)
+    far, highs, twice = training_doubts(clips, features, frontend)
+    assert far.startswith(f"{paths[3]}: lies ")
+    assert highs.startswith(f"{paths[3]}: has no sound above ")
+    assert twice.startswith(f"{paths[1]} and {paths[8]} are the same recording")
+    for path in paths[:8]:
+        samples, _ = soundfile.read(path)
+        narrow = soxr.resample(soxr.resample(samples, 16000, 8000), 8000, 16000)
+        soundfile.write(path, narrow, 16000)
+    features = cached_features(paths[:8], frontend, folder)
+    (bands,) = training_doubts(clips[:8], features, frontend)
+    assert bands.startswith("7 of 16 bands hold no sound in any training clip")
 
 
 def test_a_recording_of_a_lower_rate_is_doubted():
@@ -106,7 +130,7 @@ def test_real_clips_are_heard_without_a_doubt_and_upsampled_ones_with_one(record
     paths = sorted(recordings.glob("slider/train/*.flac"))[::10]
     features = cached_features(paths, SLIDER, folder)
     clips = [Clip(path, path.name.split("_")[2], 0) for path in paths]
-    assert not [*unlike_others(clips, features)]
+    assert not [*training_doubts(clips, features, SLIDER)]
     statistics = fit_standardisation(features.clips())
     for path, bands in zip(paths, features.clips(), strict=True):
         assert lost_highs(bands, statistics, SLIDER) is None
