@@ -18,7 +18,7 @@ from flowasd.features.frontend import EDGES, FrontendConfig, Standardisation
 FAR = 10.0  # times the spread; real and simulated clips stay below 5
 SPREAD_FLOOR = 1.0  # dB; clips of a very steady machine may differ by so much
 FEWEST = 5  # clips that have a spread
-ABOVE = 6.0  # dB above the noise of rounding to 16 bits; real microphones are 12 dB above it
+ABOVE = 6.0  # dB above the noise of rounding to 16 bits; real recordings are 12 dB above it
 
 HIGH = 0.8  # of the highest frequency; above it a recording of a lower rate is empty
 EMPTY = 20.0  # dB below the other bands; real clips stay within 9, upsampled ones are beyond 29

@@ -112,6 +112,35 @@ def test_training_clips_that_training_itself_would_part(tmp_path):
     assert refused(folder, tmp_path / "cache")
 
 
+@pytest.mark.parametrize(
+    ("layout", "folder", "names", "wrong"),
+    [
+        (
+            "dcase2021",
+            "train",
+            [f"section_00_source_train_normal_{i:04d}_vel_300.wav" for i in range(10)],
+            "section_0_source.wav",
+        ),
+        (
+            "toyadmos",
+            "case1/NormalSound_IND",
+            [f"1{i:09d}_ToyCar_case1_normal_IND_ch1_{i:04d}.wav" for i in range(10)],
+            "1_ToyCar_case1_broken_IND_ch1_0001.wav",
+        ),
+    ],
+)
+def test_other_layouts_go_on_without_what_they_cannot_read(layout, folder, names, wrong, tmp_path):
+    place = tmp_path / "ToyCar" / folder
+    place.mkdir(parents=True)
+    for i, name in enumerate([*names, wrong]):
+        soundfile.write(place / name, noise(i), RATE)
+    (section,) = check_root(tmp_path)
+    (finding,) = section.findings
+    assert section.layout == layout
+    assert (finding.kind, finding.refused, finding.paths) == ("names", True, (place / wrong,))
+    assert section.rows[0].counts["train"] == len(names)
+
+
 def test_every_machine_type_is_checked_in_a_section(tmp_path):
     sound(tmp_path / "fan")
     FAULTS["silent"][2](sound(tmp_path / "rail"))
