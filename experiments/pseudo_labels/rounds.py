@@ -34,10 +34,11 @@ class Gaussians(NamedTuple):
     def of(cls, x: Clips, own: Class) -> "Gaussians":
         """Fits the density that a flow of few clips starts as."""
         frames = Frames(x.astype(np.float64), np.arange(len(x)), own)
-        away = frames.x - frames.means(own.max() + 1)[own]
+        mean = frames.means(int(own.max()) + 1)
+        away = frames.x - mean[own]
         scale = np.maximum(np.sqrt(np.mean(away**2, 0)), STD_FLOOR)
         covariance = np.outer(scale, scale) * ledoit_wolf(frames._replace(x=away / scale))
-        return cls(frames.means(own.max() + 1), np.linalg.inv(covariance))
+        return cls(mean, np.linalg.inv(covariance))
 
     def energy(self, x: Clips, own: Class) -> Score:
         """Returns the NLL of clips under a class, but for what all clips share."""
