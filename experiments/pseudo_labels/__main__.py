@@ -15,7 +15,7 @@ from absl import flags
 
 from experiments.clips.corpus import simulated
 from experiments.clips.pooled import Pooled, recorded
-from experiments.pseudo_labels.pools import Pool, evaluation_set, pools, wrong
+from experiments.pseudo_labels.pools import Pool, evaluation_set, pools, with_causes, wrong
 from experiments.pseudo_labels.rounds import Score, flow_score, learn_flow, once, surest, twice
 from experiments.pseudo_labels.tables import BASE, Row, tables
 from experiments.runs import command, config_named, numbers
@@ -60,7 +60,7 @@ def corpora(top: Path) -> Iterator[tuple[str, Pooled, Pooled]]:
                 (("test", "anomaly"), TEST.value),
             )
         )
-        yield "SIMULATED", train, normal.joined(anomalous)
+        yield "SIMULATED", train, normal.joined(with_causes(anomalous))
 
 
 def rows_of(corpus: str, known: Pooled, data: Pooled, count: int, seed: int) -> Iterator[Row]:

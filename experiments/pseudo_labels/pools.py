@@ -12,7 +12,9 @@ from jaxtyping import Int
 from experiments.clips.pooled import Pooled, recorded
 from flowasd.config import RunConfig
 from flowasd.data.dataset import read_dataset
+from flowasd.data.clips import Clip
 from flowasd.data.ground_truth import read_ground_truth, true_clips
+from flowasd.data.simulated.slide_rail import CAUSES
 
 # Share of anomalous clips in the pool; None takes every clip that there is.
 ANOMALIES = MappingProxyType({"none": 0.0, "few": 0.05, "half": 0.5, "all": None})
@@ -24,8 +26,9 @@ class Pool(NamedTuple):
     """A pool and its test clips, both as positions among all test clips of a data set.
 
     Attributes:
-        view: `"transductive"` if the pool itself is tested, or `"inductive"`.
-        half: Which half of the clips an inductive pool is drawn from; the other one is tested.
+        view: `"transductive"` if the pool itself is tested, `"inductive"` if other clips are, or
+            `"other faults"` if these have faults of other causes, too.
+        half: Which half of the clips the pool is drawn from; what is tested is of the other one.
         anomalies: Name of the share of anomalous clips, as in `ANOMALIES`.
         clips: The pool.
         test: What is tested.
@@ -65,6 +68,29 @@ def pools(data: Pooled, seed: int) -> Iterator[Pool]:
         for half in (0, 1):
             own = [_mixed(normal[half::2], odd[half::2], share) for normal, odd in groups]
             yield Pool("inductive", half, name, _joined(own), halves[1 - half])
+    causes = np.array([_half_of_cause(clip) for clip in data.clips])
+    if (causes >= 0).any():
+        whole = [
+            _joined([_mixed(n[half::2], odd[causes[odd] == half], 0.5) for n, odd in groups])
+            for half in (0, 1)
+        ]
+        for half in (0, 1):
+            yield Pool("other faults", half, "half", whole[half], whole[1 - half])
+
+
+def with_causes(data: Pooled) -> Pooled:
+    """Returns SIMULATED clips with the attribute `cause`, which the number of a clip tells."""
+    told = (
+        replace(clip, attributes=(("cause", CAUSES[int(clip.path.stem[-8:]) % len(CAUSES)]),))
+        for clip in data.clips
+    )
+    return data._replace(clips=tuple(told))
+
+
+def _half_of_cause(clip: Clip) -> int:
+    """Which half of the causes a fault has; -1 where nothing tells it."""
+    cause = dict(clip.attributes).get("cause")
+    return -1 if cause is None else int(CAUSES.index(cause) >= len(CAUSES) // 2)
 
 
 def _mixed(normal: Chosen, anomalous: Chosen, share: float | None) -> Chosen:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from experiments.runs import spread
 
 HEADS = ("flow once", "once", "positives", "negatives", "both")
+FLOWS = ("flow once", "flow twice")
 BASE = ("half", 0.2)  # the share of anomalous clips, and the share taken, of the smaller tables
 
 
@@ -37,29 +38,28 @@ class Row(NamedTuple):
 
 
 def tables(rows: Sequence[Row]) -> str:
-    """Markdown: by pool and share taken, by machine, by number of training clips, and of flows.
+    """Markdown: by pool and share taken, by pool and machine, by training clips, and of flows.
 
     AUC / pAUC in percent are the mean over all else, then over seeds, ± the deviation over seeds.
-    All but the third table are of the largest number of training clips.
+    All but the third table are of the largest number of training clips. The second one is of
+    inductive pools; from there on, the share taken is that of `BASE`.
     """
-    most = [row for row in rows if row.clips == max(row.clips for row in rows)]
-    base, base_of_most = (
-        [row for row in own if (row.anomalies, row.share) == BASE] for own in (rows, most)
+    base = [row for row in rows if row.share == BASE[1]]
+    most, base_of_most = (
+        [row for row in own if row.clips == max(row.clips for row in rows)] for own in (rows, base)
     )
-    retrained = [row for row in base_of_most if row.flow_twice_auc is not None]
-    flows = ("flow once", "flow twice")
-    return "\n\n".join(
-        [
-            _table(
-                most,
-                ("test", "anomalies", "taken"),
-                lambda r: (r.view, r.anomalies, f"{100 * r.share:g} %"),
-            ),
-            _table(base_of_most, ("test", "machine"), lambda r: (r.view, r.machine_id)),
-            _table(base, ("test", "clips"), lambda r: (r.view, str(r.clips))),
-            _table(retrained, ("test", "machine"), lambda r: (r.view, r.machine_id), flows),
-        ]
+    inductive = [row for row in base_of_most if row.view == "inductive"]
+    half = [row for row in base if row.anomalies == BASE[0]]
+    retrained = [row for row in most if row.flow_twice_auc is not None]
+    by_share = _table(
+        most,
+        ("test", "anomalies", "taken"),
+        lambda r: (r.view, r.anomalies, f"{100 * r.share:g} %"),
     )
+    by_machine = _table(inductive, ("anomalies", "machine"), lambda r: (r.anomalies, r.machine_id))
+    by_clips = _table(half, ("test", "clips"), lambda r: (r.view, str(r.clips)))
+    of_flows = _table(retrained, ("machine",), lambda r: (r.machine_id,), FLOWS)
+    return "\n\n".join([by_share, by_machine, by_clips, of_flows])
 
 
 def _table(

@@ -9,10 +9,12 @@ from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
 from experiments.clips.pooled import Pooled
-from experiments.pseudo_labels.pools import evaluation_set, pools, wrong
+from experiments.pseudo_labels.pools import evaluation_set, pools, with_causes, wrong
 from experiments.pseudo_labels.rounds import Gaussians, once, surest, twice
 from experiments.pseudo_labels.tables import Row, tables
 from flowasd.data.clips import Clip
+from flowasd.data.simulated.corpus import corpus_clip
+from flowasd.data.simulated.slide_rail import CAUSES
 from flowasd.errors import UserError
 from tests.conftest import smoke_config
 from tests.experiments.conftest import experiment
@@ -67,6 +69,32 @@ def test_a_pool_with_the_clips_of_another_is_left_out():
     names = [pool.anomalies for pool in pools(made(0, 20, 20), seed=0)]
     assert "half" in names
     assert "all" not in names
+
+
+def test_other_faults_are_of_causes_that_the_pool_does_not_have():
+    """The causes of SIMULATED clips are those that the corpus itself tells."""
+    plain = made(0, 8, 8)
+    names = [
+        f"{'anomaly' if c.label else 'normal'}_{c.machine_id}_{i % 8:08d}.flac"
+        for i, c in enumerate(plain.clips)
+    ]
+    clips = [replace(c, path=Path(name)) for c, name in zip(plain.clips, names, strict=True)]
+    data = with_causes(plain._replace(clips=tuple(clips)))
+    found = [pool for pool in pools(data, seed=1) if pool.view == "other faults"]
+    assert len(found) == 2
+    for pool in found:
+        assert not {*pool.test} & {*pool.clips}
+        causes = [
+            {
+                corpus_clip(0, "test", "anomaly", c.machine_id, int(c.path.stem[-8:])).cause
+                for c in (data.clips[i] for i in own)
+                if c.label
+            }
+            for own in (pool.clips, pool.test)
+        ]
+        assert causes[0] | causes[1] == {*CAUSES}
+        assert not causes[0] & causes[1]
+        assert labels_of(data, pool.clips).count(0) == labels_of(data, pool.clips).count(1) == 8
 
 
 def test_the_surest_are_both_ends_of_every_machine():
@@ -155,18 +183,28 @@ def test_a_list_of_other_clips_is_refused(official, tmp_path):
 
 
 def test_tables_average_seeds_and_machines():
-    def row(clips, seed, auc, twice=None):
+    def row(clips, seed, view, auc, twice=None):
         areas = [auc, 0.5] * 5
-        setting = ("fold 0", clips, seed, "transductive", 0, "half", 0.2, "id_00", 0.25, 0.0)
+        setting = ("fold 0", clips, seed, view, 0, "half", 0.2, "id_00", 0.25, 0.0)
         return Row._make([*setting, *areas, twice, twice])
 
-    text = tables([row(20, 0, 0.1), row(80, 0, 0.7, 0.6), row(80, 1, 0.9, 0.8)])
-    by_pool, by_machine, by_clips, flows = (t.splitlines()[2:] for t in text.split("\n\n"))
-    cells = " | ".join(["80.0 ± 14.1 / 50.0 ± 0.0"] * 5)
-    assert by_pool == [f"| transductive | half | 20 % | 25.0 ± 0.0 | 0.0 ± 0.0 | {cells} |"]
-    assert by_machine == [f"| transductive | id_00 | 25.0 ± 0.0 | 0.0 ± 0.0 | {cells} |"]
-    assert [line.split("|")[2].strip() for line in by_clips] == ["20", "80"]
-    assert flows[0].endswith("80.0 ± 14.1 / 50.0 ± 0.0 | 70.0 ± 14.1 / 70.0 ± 14.1 |")
+    rows = [row(20, 0, "transductive", 0.1), row(80, 0, "inductive", 0.3)]
+    rows += [row(80, 0, "transductive", 0.7, 0.6), row(80, 1, "transductive", 0.9, 0.8)]
+    by_share, by_machine, by_clips, flows = (t.splitlines()[2:] for t in tables(rows).split("\n\n"))
+    one, two = "30.0 / 50.0", "80.0 ± 14.1 / 50.0 ± 0.0"
+    assert by_share == [
+        f"| inductive | half | 20 % | 25.0 | 0.0 | {' | '.join([one] * 5)} |",
+        f"| transductive | half | 20 % | 25.0 ± 0.0 | 0.0 ± 0.0 | {' | '.join([two] * 5)} |",
+    ]
+    assert by_machine == [f"| half | id_00 | 25.0 | 0.0 | {' | '.join([one] * 5)} |"]
+    cells = [line.split(" | ") for line in by_clips]
+    assert [(own[0], own[1]) for own in cells] == [
+        ("| inductive", "80"),
+        ("| transductive", "20"),
+        ("| transductive", "80"),
+    ]
+    twice = "70.0 ± 14.1 / 70.0 ± 14.1"
+    assert flows == [f"| id_00 | 25.0 ± 0.0 | 0.0 ± 0.0 | {two} | {twice} |"]
 
 
 @pytest.mark.slow
