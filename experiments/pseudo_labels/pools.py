@@ -11,8 +11,8 @@ from jaxtyping import Int
 
 from experiments.clips.pooled import Pooled, recorded
 from flowasd.config import RunConfig
-from flowasd.data.dataset import read_dataset
 from flowasd.data.clips import Clip
+from flowasd.data.dataset import read_dataset
 from flowasd.data.ground_truth import read_ground_truth, true_clips
 from flowasd.data.simulated.slide_rail import CAUSES
 
