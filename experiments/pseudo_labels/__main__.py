@@ -22,6 +22,7 @@ from experiments.runs import command, config_named, numbers
 from experiments.slider_fewshot.folds import lay_out_fold
 from flowasd.compiling import keep_compiled
 from flowasd.config import RunConfig, parse
+from flowasd.errors import UserError
 from flowasd.evaluation.metrics import per_machine
 from flowasd.files import write_csv
 
@@ -46,6 +47,8 @@ def config_of(seed: int) -> RunConfig:
 def corpora(top: Path) -> Iterator[tuple[str, Pooled, Pooled]]:
     """Yields name, training clips and test clips of every corpus."""
     config, data = config_of(0), Path(DATA.value)
+    if LABELS.value and not DATA.value:
+        raise UserError("--labels: name the data set that they are of with --data")
     if LABELS.value:
         yield "evaluation set", *evaluation_set(data, Path(LABELS.value), config)
     elif DATA.value:

@@ -207,6 +207,18 @@ def test_tables_average_seeds_and_machines():
     assert flows == [f"| id_00 | 25.0 ± 0.0 | 0.0 ± 0.0 | {two} | {twice} |"]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [(["--labels=list.csv"], "with --data"), (["--data=nowhere"], "no .wav or .flac clip")],
+)
+def test_wrong_use_is_one_line_and_status_2(arguments, words, tmp_path):
+    result = experiment("pseudo_labels", *arguments, f"--workdir={tmp_path}")
+    assert result.status == 2
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("experiments: ")
+    assert words in line
+
+
 @pytest.mark.slow
 def test_the_command_takes_the_official_list(official, tmp_path):
     workdir = f"--workdir={tmp_path}"
