@@ -9,6 +9,8 @@ from ml_collections import ConfigDict
 
 from flowasd.config import RunConfig, parse, pooled_config
 from flowasd.data.clips import MACHINE, Clip
+from flowasd.data.dataset import conditioned, read_dataset
+from flowasd.data.layouts import AUTO
 from flowasd.data.source import DataConfig, Source, clip_of
 from flowasd.data.splits import split_clips
 from flowasd.detector import Detector
@@ -35,7 +37,9 @@ def fit(
 
     Args:
         recordings: Normal recordings, in one of the forms of `flowasd.Detector`: paths of WAV or
-            FLAC files, or waveforms `(clip, sample)` of floats with full scale at ±1.
+            FLAC files, or waveforms `(clip, sample)` of floats with full scale at ±1. It may also
+            be the path of a CSV manifest, or of a folder whose layout `config.data.layout` names;
+            the training clips of these are trained on, under their machine IDs.
         machine_ids: The machine ID of all recordings, or a sequence with the ID of each. Without
             it the names of files tell their IDs, as in `normal_id_00_00000000.wav`. If no name
             tells one, and for waveforms, all recordings are of one machine, `"machine"`.
@@ -66,12 +70,25 @@ def fit(
     """
     settings = config if isinstance(config, RunConfig) else parse(config or pooled_config())
     settings = replace(settings, data=replace(settings.data, root=GIVEN))
+    if machine_ids is None and (clips := _laid_out(recordings, settings.data)):
+        recordings, machine_ids = [c.path for c in clips], [c.machine_id for c in clips]
     opened = _open(recordings, machine_ids, sample_rate, settings)
     scratch = Scratch() if workdir is None else None
     folder = scratch.path if scratch else Path(str(workdir)).expanduser()
     train(settings, folder, opened)
     calibrate_run(folder, opened)
     return replace(Detector.load(folder), scratch=scratch)
+
+
+def _laid_out(recordings: Recordings, data: DataConfig) -> tuple[Clip, ...]:
+    """The training clips of a manifest, or of a folder whose layout is named; else none."""
+    if not isinstance(recordings, str | PathLike):
+        return ()
+    root = Path(recordings).expanduser()
+    if data.layout == AUTO and root.suffix.lower() != ".csv":
+        return ()
+    dataset = read_dataset(root, data.layout, data.machine_type)
+    return tuple(conditioned(clip, data.condition) for clip in dataset.train)
 
 
 def _open(

@@ -45,6 +45,24 @@ def test_unseen_id_lists_the_known_ones(evaluated, test_clips, tmp_path):
     assert "id_00, id_02, id_04, id_06" in str(result.error)
 
 
+def test_the_last_part_of_an_id_is_enough(evaluated, test_clips):
+    detector = Detector.load(evaluated)
+    (short,), (full,) = (list(detector.results(test_clips[:1], own)) for own in ("02", "id_02"))
+    assert short == full
+    assert short.machine_id == "id_02"
+    assert detector.score(test_clips[:1], "02") == detector.score(test_clips[:1], "id_02")
+    with pytest.raises(UserError, match="has not seen machine ID 2;"):
+        detector.full_id("2")
+
+
+def test_a_recording_unlike_any_machine_is_said_to_be(evaluated, test_clips, tmp_path):
+    path = tmp_path / "anomaly_id_00_00000000.wav"
+    soundfile.write(path, 0.9 * np.sin(2 * np.pi * 3000 * np.arange(160000) / 16000), 16000)
+    own, foreign = Detector.load(evaluated).results([test_clips[0], path])
+    assert own.warning is None
+    assert "is it a recording of this machine" in (foreign.warning or "")
+
+
 def test_odd_files_are_scored_and_bad_ones_reported(evaluated, tmp_path):
     rng = np.random.default_rng(0)
     noise = rng.normal(size=16000 * 2) * 0.1

@@ -97,3 +97,16 @@ def test_what_cannot_be_trained_on_is_refused(noise, tmp_path):
         flowasd.fit(noise[:1])
     with pytest.raises(UserError, match="same recording"):
         flowasd.fit(np.stack([noise[0]] * N_CLIPS), workdir=tmp_path / "run")
+
+
+def test_a_manifest_and_a_folder_tell_the_ids_of_any_names(noise, tmp_path):
+    names = [f"{('left', 'right')[i % 2]} {i}.wav" for i in range(N_CLIPS)]
+    for name, samples in zip(names, noise, strict=True):
+        write(tmp_path / "motor" / name.split()[0], [samples], [name])
+    rows = [f"motor/{name.split()[0]}/{name},{name.split()[0]}" for name in names]
+    (tmp_path / "list.csv").write_text("\n".join(["path,machine_id", *rows]))
+    by_folder = flowasd.fit(tmp_path / "motor", config=quick(layout="folder"))
+    by_list = flowasd.fit(tmp_path / "list.csv", config=quick())
+    for detector in (by_folder, by_list):
+        assert detector.known_ids == ["left", "right"]
+    assert (by_folder.score(noise, "left") == by_list.score(noise, "left")).all()

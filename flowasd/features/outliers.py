@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from flowasd.data.clips import Clip
+from flowasd.data.layouts.layout import some
 from flowasd.features.cache import Features
 from flowasd.features.compute import CLIPS_PER_BATCH, compute_bands
 from flowasd.features.frontend import EDGES, FrontendConfig, Standardisation
@@ -95,7 +96,10 @@ def _repeated(clips: Sequence[Clip], features: Features) -> Iterator[str]:
         same[recording].append(str(clip.path))
     for paths in same.values():
         if len(paths) > 1:
-            yield f"{' and '.join(paths)} are the same recording; it counts more than once"
+            yield (
+                f"{len(paths)} training clips are the same recording, which counts so often: "
+                f"{some(paths)}; remove all but one"
+            )
 
 
 def _count_silent(levels: Float[np.ndarray, "clip band"], frontend: FrontendConfig) -> int:

@@ -69,19 +69,19 @@ def open_run(config: RunConfig, workdir: Path, given: Opened | None = None) -> O
             f"config.frontend.hop_length={config.frontend.hop_length} is longer than every clip; "
             "lower it"
         )
-    if first:
-        if source.withheld and (count := len(source.splits.get("test", ()))):
-            print(
-                f"flowasd: there are no test clips, so {count} normal clips are tested instead of "
-                "trained on; --config.data.test=0 trains on them too",
-                file=sys.stderr,
-            )
-        for doubt in training_doubts(source.splits["train"], features["train"], config.frontend):
-            warnings.warn(doubt, stacklevel=2)
-        record_splits(workdir, source, features)
-        record_config(workdir, config)
-    else:
+    if not first:
         check_shared(workdir, source, features)
+        return source, features
+    record_splits(workdir, source, features)
+    record_config(workdir, config)
+    if source.withheld and (count := len(source.splits.get("test", ()))):
+        print(
+            f"flowasd: there are no test clips, so {count} normal clips are tested instead of "
+            "trained on; --config.data.test=0 trains on them too",
+            file=sys.stderr,
+        )
+    for doubt in training_doubts(source.splits["train"], features["train"], config.frontend):
+        warnings.warn(doubt, stacklevel=2)
     return source, features
 
 

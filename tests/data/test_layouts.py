@@ -1,5 +1,6 @@
 """Every layout, read from a tree of files whose meaning is known."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ from flowasd.data.layouts import AUTO, find_layout, parse_clip
 from flowasd.data.layouts.dcase2021 import read_attributes
 from flowasd.data.source import DataConfig, open_source
 from flowasd.errors import UserError
+from flowasd.training.train import open_run
+from tests.conftest import smoke_config
 from tests.data.trees import NAMED, TEST, TRAIN, TREES, make_tree
 
 EDITIONS = {"dcase2021": 2021, "dcase2022": 2022, "dcase2022_evaluation": 2022} | dict.fromkeys(
@@ -166,6 +169,17 @@ def test_without_a_test_folder_clips_are_withheld(tmp_path):
         path.unlink()
     assert open_source(DataConfig(root=str(root)), seed=0).withheld
     assert open_source(DataConfig(root=str(root), test=0.0), seed=0).splits["test"] == ()
+
+
+@pytest.mark.slow
+def test_clips_that_are_withheld_are_counted_aloud(tmp_path, capsys):
+    root, _ = make_tree("dcase2020_additional", tmp_path, sounding=True)
+    for path in (root / "test").iterdir():
+        path.unlink()
+    config = smoke_config({"data.root": str(root), "data.layout": "auto"})
+    open_run(config, tmp_path / "run")
+    splits = json.loads((tmp_path / "run" / "splits.json").read_text())["splits"]
+    assert f"so {len(splits['test'])} normal clips are tested instead" in capsys.readouterr().err
 
 
 def test_a_flat_folder_of_any_names_is_one_machine(tmp_path):

@@ -104,7 +104,8 @@ def test_what_is_odd_about_training_clips_is_named(tmp_path, folder):
     far, highs, twice = training_doubts(clips, features, frontend)
     assert far.startswith(f"{paths[3]}: lies ")
     assert highs.startswith(f"{paths[3]}: has no sound above ")
-    assert twice.startswith(f"{paths[1]} and {paths[8]} are the same recording")
+    assert twice.startswith("2 training clips are the same recording")
+    assert f"{paths[1]}, {paths[8]}" in twice
     for path in paths[:8]:
         samples, _ = soundfile.read(path)
         narrow = soxr.resample(soxr.resample(samples, 16000, 8000), 8000, 16000)

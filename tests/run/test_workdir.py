@@ -40,6 +40,8 @@ def test_differing_keys_are_named_once_training_has_begun(tmp_path):
     [
         {"data.root": "/elsewhere"},  # the recordings are known by their content
         {"data.cache": "/elsewhere"},
+        {"data.test": 0.0},  # what it changes of the training clips is told by their content
+        {"data.layout": "folder", "data.train_on": "a+b", "data.test_on": "c"},
         {"data.bank_gb": 0.5},
         {"score.rule": "std"},
         {"score.hop": 8},

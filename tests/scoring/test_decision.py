@@ -11,6 +11,7 @@ from flowasd.scoring.decision import (
     NormalScores,
     clips_needed,
     discoveries,
+    foreign,
     gamma_threshold,
     p_values,
     shortage,
@@ -29,6 +30,15 @@ def test_p_value_is_the_share_of_clips_that_are_no_lower_itself_among_them(score
     for value, score in zip(p, scores, strict=True):
         no_lower = sum(other >= score for other in [*normal, score])
         assert value == no_lower / (len(normal) + 1)
+
+
+def test_a_foreign_recording_is_told_by_its_distance_from_normal():
+    """Median 5, 90 % quantile 9: thirty times the distance between them is 120."""
+    normal = np.arange(11.0)
+    assert foreign(5 + 4 * 29.9, normal) is None
+    assert "lies 30 times" in (foreign(5 + 4 * 30.0, normal) or "")
+    assert foreign(1e9, normal[:1]) is None  # one clip has no spread
+    assert foreign(1e9, np.zeros(5)) is None
 
 
 @pytest.mark.parametrize("count", [1, 9, 20, 99])
