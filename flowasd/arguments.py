@@ -176,6 +176,8 @@ def arguments() -> Arguments:
     for name in ("alpha", "fdr"):
         if values[name] is not None and not 0 < values[name] < 1:
             raise UserError(f"--{name}={values[name]:g} must be above 0 and below 1")
+    if values["output"] == "-" and str(flags.FLAGS["mode"].value) != "score":
+        raise UserError("--output=- is standard output, which only score writes to; name a folder")
     values["workdir"] = Path(values["workdir"])
     values["labels"] = Path(values["labels"]) if values["labels"] else None
     return Arguments(**values)

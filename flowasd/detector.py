@@ -12,7 +12,7 @@ from jaxtyping import Float
 from flowasd.band_detector import BandDetector
 from flowasd.errors import UserError
 from flowasd.explaining import explain_heard
-from flowasd.features.hearing import Heard, hear_all
+from flowasd.features.hearing import Heard
 from flowasd.features.outliers import lost_highs
 from flowasd.features.recordings import Recordings, hear_recordings, ids_of
 from flowasd.file_results import Result, file_results
@@ -160,12 +160,19 @@ class Detector(BandDetector):
         )
         return [FrameScores(*both) for both in zip(times, (j.nll for j in judged), strict=True)]
 
-    def explain(self, recording: str | PathLike[str], machine_id: str | None = None) -> Explanation:
+    def explain(
+        self,
+        recording: str | PathLike[str] | Float[np.ndarray, " sample"],
+        machine_id: str | None = None,
+        *,
+        sample_rate: int | None = None,
+    ) -> Explanation:
         """Says when and in which bands a recording departs from normal.
 
         Args:
-            recording: An audio file.
+            recording: An audio file, or a waveform.
             machine_id: Its ID; without it, the file's name tells.
+            sample_rate: Rate of a waveform in Hz.
 
         Returns:
             The time-frequency map of what raises the score, its regions in Hz, s and dB, the NLL
@@ -182,9 +189,9 @@ class Detector(BandDetector):
             >>> explanation.map.shape == explanation.spectra.shape
             True
         """
-        path = Path(recording).expanduser()
-        (heard,) = hear_all([path], self.frontend, self.config.data)
-        known = self.full_id(machine_id) if machine_id else self.machine_id_of(path)
+        alone = recording if isinstance(recording, np.ndarray) else [recording]
+        ((name, heard),) = hear_recordings(alone, self.frontend, sample_rate, self.config.data)
+        known = self.full_id(machine_id) if machine_id else self.machine_id_of(name)
         return explain_heard(self, heard, known)
 
     def enrol(

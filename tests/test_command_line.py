@@ -94,3 +94,12 @@ def test_the_command_is_installed_under_its_name():
     # Importing it would define the flags for all tests of this process.
     source = (REPO / module.replace(".", "/")).with_suffix(".py").read_text()
     assert name in {n.name for n in ast.parse(source).body if isinstance(n, ast.FunctionDef)}
+
+
+@pytest.mark.parametrize("mode", ["evaluate", "export", "explain"])
+def test_only_score_writes_to_standard_output(mode, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = flowasd(mode, tmp_path, "--output=-")
+    assert result.status == 2
+    assert "--output=- is standard output, which only score writes to" in result.stderr
+    assert not (tmp_path / "-").exists()

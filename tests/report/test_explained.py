@@ -34,6 +34,14 @@ def test_the_map_adds_up_to_the_score_that_scoring_gives(detector, test_clips):
     assert {clip.machine_id for clip in explanation.nearest} == {explanation.machine_id}
 
 
+def test_a_waveform_is_explained_as_its_file(detector, test_clips):
+    samples, rate = soundfile.read(test_clips[0], dtype="float32")
+    by_file = detector.explain(test_clips[0], "id_00")
+    by_samples = detector.explain(samples, "00", sample_rate=rate)
+    np.testing.assert_array_equal(by_samples.map, by_file.map)
+    assert (by_samples.score, by_samples.machine_id) == (by_file.score, "id_00")
+
+
 def test_a_training_clip_is_its_own_nearest(detector, run):
     from flowasd.run.splits import open_recorded
 
