@@ -1,13 +1,14 @@
 """Flows of both shapes, and Gaussians for them to start at."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
 from flowasd.flow.bijection import LevelConfig
-from flowasd.flow.glow import Glow, ModelConfig
+from flowasd.flow.glow import Glow, ModelConfig, make_glow
 
 SHAPES = {
     "mel": [LevelConfig((1, -1), 2, 16, (5, 1), conditional=True)],
@@ -30,6 +31,19 @@ def make(
         return Glow(config, n_bands=n_bands, n_machines=n_machines, rngs=nnx.Rngs(0))
 
     return build()
+
+
+def abstract(
+    levels: Sequence[LevelConfig],
+    n_bands: int = 8,
+    n_machines: int = 2,
+    embed: int = 4,
+    dtype: str = "float64",
+) -> tuple[nnx.GraphDef[Glow], nnx.State]:
+    """The structure of a flow and the shapes of its state, without the time that a flow takes."""
+    config = ModelConfig(tuple(levels), embed, dtype)
+    make = partial(make_glow, config, n_bands=n_bands, n_machines=n_machines, seed=0)
+    return nnx.split(nnx.eval_shape(make))
 
 
 def known_gaussian(n_machines, n_bands):

@@ -1,6 +1,8 @@
 """The whole flow: its density, its gradient, its IDs, its precision."""
 
-from functools import partial
+from dataclasses import replace
+from functools import cache, partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,10 +12,10 @@ from flax import nnx
 
 from flowasd.config import RunConfig
 from flowasd.flow.bijection import LevelConfig
-from flowasd.flow.glow import make_glow
+from flowasd.flow.glow import Glow, make_glow
 from tests.conftest import randomise
 from tests.flow.counting import dot_flops
-from tests.flow.made_flows import SHAPES, make
+from tests.flow.made_flows import SHAPES, abstract, make
 
 pytestmark = pytest.mark.usefixtures("double")
 
@@ -23,9 +25,25 @@ def shape(request):
     return request.param
 
 
+class Compiled(NamedTuple):
+    """A flow, and its methods, which the tests share because it takes seconds to compile them."""
+
+    flow: Glow
+    forward: Any
+    inverse: Any
+    log_prob: Any
+    log_prob_frames: Any
+
+
+@cache
+def compiled(shape: str) -> Compiled:
+    flow = randomise(make(SHAPES[shape]))
+    return Compiled(flow, *(jax.jit(getattr(flow, name)) for name in Compiled._fields[1:]))
+
+
 @pytest.fixture
 def glow(shape):
-    return randomise(make(SHAPES[shape]))
+    return compiled(shape)
 
 
 @pytest.fixture
@@ -37,9 +55,9 @@ MACHINE = jnp.array([0, 1, 0])
 
 
 def test_frame_log_probs_sum_to_log_prob(glow, patches):
-    frames = jax.jit(glow.log_prob_frames)(patches, MACHINE)
+    frames = glow.log_prob_frames(patches, MACHINE)
     assert frames.shape == (3, 16)
-    np.testing.assert_allclose(frames.sum(1), jax.jit(glow.log_prob)(patches, MACHINE), rtol=1e-9)
+    np.testing.assert_allclose(frames.sum(1), glow.log_prob(patches, MACHINE), rtol=1e-9)
 
 
 def test_log_prob_is_the_change_of_variables(glow, patches):
@@ -47,23 +65,26 @@ def test_log_prob_is_the_change_of_variables(glow, patches):
     one, machine = patches[:1], MACHINE[:1]
 
     def latents(v):
-        parts, _ = jax.jit(glow.forward)(v.reshape(one.shape), machine)
-        return jnp.concatenate([part.ravel() for part in parts])
+        parts, _ = glow.flow.forward(v.reshape(one.shape), machine)
+        base = sum(
+            b.log_prob(z, machine).sum() for b, z in zip(glow.flow.bases, parts, strict=True)
+        )
+        return jnp.concatenate([part.ravel() for part in parts]), base
 
-    parts, _ = jax.jit(glow.forward)(one, machine)
-    base = sum(b.log_prob(z, machine).sum() for b, z in zip(glow.bases, parts, strict=True))
-    _, log_det = np.linalg.slogdet(jax.jit(jax.jacrev(latents))(one.ravel()))
-    np.testing.assert_allclose(jax.jit(glow.log_prob)(one, machine)[0], base + log_det, rtol=1e-9)
+    jacobian, base = jax.jit(jax.jacrev(latents, has_aux=True))(one.ravel())
+    _, log_det = np.linalg.slogdet(jacobian)
+    log_prob = glow.log_prob(patches, MACHINE)[0]
+    np.testing.assert_allclose(log_prob, base + log_det, rtol=1e-9)
 
 
 def test_glow_inverts(glow, patches):
-    latents, _ = jax.jit(glow.forward)(patches, MACHINE)
-    np.testing.assert_allclose(jax.jit(glow.inverse)(latents, MACHINE), patches, atol=1e-8)
+    latents, _ = glow.forward(patches, MACHINE)
+    np.testing.assert_allclose(glow.inverse(latents, MACHINE), patches, atol=1e-8)
 
 
 def test_machine_changes_the_density(glow, patches):
-    own = jax.jit(glow.log_prob)(patches, MACHINE)
-    assert np.abs(own - jax.jit(glow.log_prob)(patches, 1 - MACHINE)).min() > 0.1
+    own = glow.log_prob(patches, MACHINE)
+    assert np.abs(own - glow.log_prob(patches, 1 - MACHINE)).min() > 0.1
 
 
 @pytest.mark.slow
@@ -71,7 +92,7 @@ def test_machine_changes_the_density(glow, patches):
     "conditional", [(True, True), (False, True), (False, False)], ids=["own", "mixed", "shared"]
 )
 def test_every_machine_is_each_machine(conditional, patches):
-    levels = [LevelConfig((2, 2), 2, 16, (3, 3), conditional=seen) for seen in conditional]
+    levels = [LevelConfig((2, 2), 1, 16, (3, 3), conditional=seen) for seen in conditional]
     flow = randomise(make(levels, n_machines=3))
     every, log_prob_frames = jax.jit(flow.log_prob_machines)(patches), jax.jit(flow.log_prob_frames)
     assert every.shape == (3, 16, 3)
@@ -108,8 +129,9 @@ def test_shared_levels_run_once_however_many_machines(conditional, least, most):
 
     def flops(n_machines):
         levels = [LevelConfig((1, 32), 2, 64, (3, 1), conditional=conditional)]
-        flow = make(levels, n_bands=32, n_machines=n_machines)
-        cost = jax.jit(flow.log_prob_machines).lower(x).cost_analysis()
+        graph, state = abstract(levels, n_bands=32, n_machines=n_machines)
+        every = jax.jit(lambda state, x: nnx.merge(graph, state).log_prob_machines(x))
+        cost = every.lower(state, x).cost_analysis()
         assert cost is not None
         return cost["flops"]
 
@@ -118,10 +140,10 @@ def test_shared_levels_run_once_however_many_machines(conditional, least, most):
 
 @pytest.mark.slow
 def test_float32_agrees_with_float64(shape, glow, patches):
-    double = jax.jit(glow.log_prob)(patches, MACHINE)
+    double = glow.log_prob(patches, MACHINE)
     with jax.enable_x64(False):
-        single = make(SHAPES[shape], dtype="float32")
-        nnx.update(single, jax.tree.map(jnp.float32, nnx.as_pure(nnx.state(glow))))
+        graph, _ = abstract(SHAPES[shape], dtype="float32")
+        single = nnx.merge(graph, jax.tree.map(jnp.float32, nnx.state(glow.flow)))
         log_prob = jax.jit(single.log_prob)(jnp.asarray(patches, jnp.float32), MACHINE)
     assert log_prob.dtype == np.float32
     np.testing.assert_allclose(log_prob, double, rtol=1e-5)
@@ -132,11 +154,14 @@ def test_float32_agrees_with_float64(shape, glow, patches):
 def test_gradient_is_the_same_when_activations_are_computed_again(squeeze, key):
     machine = jnp.array([0, 1])
     x = jax.random.normal(key, (2, 4, 8, 1))
+    level = LevelConfig(squeeze, steps=2, width=8, kernel=(3, 1))
+    flow = randomise(make([level], embed=3))
 
     def gradient(remat):
-        level = LevelConfig(squeeze, steps=3, width=8, kernel=(3, 1), remat=remat)
-        flow = randomise(make([level], embed=3))
-        return nnx.jit(nnx.grad(lambda flow: flow.log_prob(x, machine).sum()))(flow)
+        graph, _ = abstract([replace(level, remat=remat)], embed=3)
+        return nnx.jit(nnx.grad(lambda flow: flow.log_prob(x, machine).sum()))(
+            nnx.merge(graph, nnx.state(flow))
+        )
 
     kept, again = (nnx.as_pure(nnx.state(gradient(remat))) for remat in (False, True))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), kept, again)
@@ -150,19 +175,16 @@ def test_bfloat16_stays_inside_the_coupling_networks(key):
         machine = jnp.array([0, 1])
         level = LevelConfig((1, 8), steps=3, width=16, kernel=(3, 1))
 
-        def flow(dtype):
-            made = randomise(make([level], embed=3, dtype=dtype))
-            nnx.update(made, jax.tree.map(jnp.float32, nnx.as_pure(nnx.state(made))))
-            return made
-
-        half, full = flow("bfloat16"), flow("float32")
+        half = randomise(make([level], embed=3, dtype="bfloat16"))
+        nnx.update(half, jax.tree.map(jnp.float32, nnx.as_pure(nnx.state(half))))
+        graph, _ = abstract([level], embed=3, dtype="float32")
+        full = nnx.merge(graph, nnx.state(half))
         latents, nats = jax.jit(half.forward)(x, machine)
         assert nats.dtype == jnp.float32
         np.testing.assert_allclose(jax.jit(half.inverse)(latents, machine), x, atol=1e-4)
-        assert not np.array_equal(nats, jax.jit(full.log_prob_frames)(x, machine))
-        np.testing.assert_allclose(
-            nats, jax.jit(full.log_prob_frames)(x, machine), rtol=0.1, atol=0.5
-        )
+        expected = jax.jit(full.log_prob_frames)(x, machine)
+        assert not np.array_equal(nats, expected)
+        np.testing.assert_allclose(nats, expected, rtol=0.1, atol=0.5)
 
 
 def test_impossible_shapes_are_refused():
@@ -182,7 +204,7 @@ def test_default_config_is_the_mel_shape():
 
 def test_flops_are_those_of_the_products_of_every_frame(shape):
     """By the shapes of the products that JAX traces; what a batch does once cancels out."""
-    flow = make(SHAPES[shape])
+    flow = compiled(shape).flow
 
     def counted(time):
         x = jnp.zeros((3, time, 8, 1))
@@ -193,8 +215,9 @@ def test_flops_are_those_of_the_products_of_every_frame(shape):
 
 def test_flops_are_nearly_all_that_xla_counts():
     """The rest are sums, exponentials and the like, which wide networks leave far behind."""
-    flow = make([LevelConfig((1, -1), 2, 256, (3, 1))], n_bands=32)
+    graph, state = abstract([LevelConfig((1, -1), 2, 256, (3, 1))], n_bands=32)
     x = jnp.zeros((1, 64, 32, 1))
-    cost = jax.jit(flow.log_prob).lower(x, MACHINE[:1]).cost_analysis()
+    log_prob = jax.jit(lambda state, x: nnx.merge(graph, state).log_prob(x, MACHINE[:1]))
+    cost = log_prob.lower(state, x).cost_analysis()
     assert cost is not None
-    assert 0.9 <= flow.flops(64) / cost["flops"] <= 1
+    assert 0.9 <= nnx.merge(graph, state).flops(64) / cost["flops"] <= 1
