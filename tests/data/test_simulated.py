@@ -21,7 +21,7 @@ SILENT = replace(RAILS["id_00"], harmonics=(), resonances=(), rolling=0.0, hiss=
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):
-    return simulated_corpus(tmp_path_factory.mktemp("corpora"), seed=0, n_train=32, n_test=12)
+    return simulated_corpus(tmp_path_factory.mktemp("corpora"), seed=0, n_train=16, n_test=12)
 
 
 def contents(root):
@@ -39,7 +39,7 @@ def test_the_corpus_is_a_dcase_data_set(corpus):
     dataset = read_dataset(corpus)
     assert dataset.machine_type == "slider"
     for machine_id in ("id_00", "id_02", "id_04", "id_06"):
-        assert [c.label for c in dataset.train if c.machine_id == machine_id] == [0] * 32
+        assert [c.label for c in dataset.train if c.machine_id == machine_id] == [0] * 16
         labels = [clip.label for clip in dataset.test if clip.machine_id == machine_id]
         assert (labels.count(0), labels.count(1), len(labels)) == (12, 12, 24)
 
@@ -96,7 +96,7 @@ def test_a_larger_corpus_begins_with_the_clips_of_a_smaller(tmp_path, corpus):
 @pytest.mark.slow
 def test_a_corpus_is_written_once(corpus, monkeypatch):
     monkeypatch.setattr(simulate, "simulate_clip", None)  # not to be called again
-    assert simulated_corpus(corpus.parent, seed=0, n_train=32, n_test=12) == corpus
+    assert simulated_corpus(corpus.parent, seed=0, n_train=16, n_test=12) == corpus
 
 
 def test_an_interrupted_corpus_leaves_nothing_behind(tmp_path, monkeypatch):
