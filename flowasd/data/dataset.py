@@ -64,6 +64,8 @@ def machine_types(root: Path, layout: str = AUTO) -> list[str]:
 def join(datasets: Sequence[Dataset]) -> Dataset:
     """Joins the clips of several folders of one machine type.
 
+    The edition is that of the test clips: a folder without any does not tell 2021 from 2022.
+
     Raises:
         UserError: If the machine types differ.
     """
@@ -71,7 +73,8 @@ def join(datasets: Sequence[Dataset]) -> Dataset:
         raise UserError(f"different machine types cannot be trained on together: {some(types)}")
     train = tuple(clip for dataset in datasets for clip in dataset.train)
     test = tuple(clip for dataset in datasets for clip in dataset.test)
-    return replace(datasets[0], train=train, test=test)
+    tested = next((dataset for dataset in datasets if dataset.test), datasets[0])
+    return replace(tested, train=train, test=test)
 
 
 def conditioned(clip: Clip, condition: str) -> Clip:

@@ -191,7 +191,9 @@ def _training_folders(config: DataConfig) -> list[Path]:
 def _dataset(config: DataConfig) -> Dataset:
     found = config.layout, config.machine_type
     dataset = join([read_dataset(folder, *found) for folder in _training_folders(config)])
-    return replace(dataset, test=_test_clips(config).test) if config.test_on else dataset
+    if not config.test_on:
+        return dataset
+    return replace(_test_clips(config), machine_type=dataset.machine_type, train=dataset.train)
 
 
 def _test_clips(config: DataConfig) -> Dataset:

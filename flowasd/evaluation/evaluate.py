@@ -224,15 +224,24 @@ def _open_test(workdir: Path, detector: Detector) -> Opened:
     if _place(config.data) == _place(detector.trained_on):
         source, features = open_recorded(workdir, config)
     else:
-        source = open_test(config.data)
+        source = _with_full_ids(open_test(config.data), detector)
         source, features = source_features(source, config.frontend, config.data)
     recordings = features["test"].recordings
     refuse_seen(workdir, source.splits["test"], recordings, [*KEPT, CALIBRATING])
     return source, features
 
 
-def _place(data: DataConfig) -> tuple[str, str]:
-    return data.root, data.test_on
+def _place(data: DataConfig) -> tuple[str, str, str]:
+    return data.root, data.machine_type, data.test_on
+
+
+def _with_full_ids(source: Source, detector: Detector) -> Source:
+    """The clips under the IDs that the detector knows, which another data set may shorten."""
+    test = tuple(
+        replace(clip, machine_id=detector.full_id(clip.machine_id, f"{clip.path}: "))
+        for clip in source.splits["test"]
+    )
+    return source._replace(splits={"test": test})
 
 
 def _inversion_error(

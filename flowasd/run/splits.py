@@ -1,7 +1,8 @@
 """The one door for what may be judged: splits.json, and the checks of every mode against it.
 
 splits.json records the digest of every recording that a run uses. A recording is therefore
-recognised wherever it lies and whatever its name, as WAV or as FLAC.
+recognised wherever it lies and whatever its name, as WAV or as FLAC. It also records the machine ID
+under which the recording was trained on.
 """
 
 from collections.abc import Mapping, Sequence
@@ -49,17 +50,28 @@ def splits_of(source: Source, features: Mapping[str, Features]) -> Splits:
     return splits
 
 
+def ids_of(source: Source, features: Mapping[str, Features]) -> dict[str, str]:
+    """Returns the machine ID of every recording that a run is made of, by its digest."""
+    return {
+        digest: clip.machine_id
+        for split, clips in source.splits.items()
+        for clip, digest in zip(clips, features[split].recordings, strict=True)
+        if split in KEPT
+    }
+
+
 def record_splits(workdir: Path, source: Source, features: Mapping[str, Features]) -> None:
     """Writes splits.json.
 
     Raises:
         UserError: If a recording is in two splits, or training goes on in this folder with other
-            recordings than it began with.
+            recordings or other machine IDs than it began with.
     """
-    splits = splits_of(source, features)
+    splits, machine_ids = splits_of(source, features), ids_of(source, features)
     if has_checkpoint(workdir):
-        check_splits(workdir, splits)
-    write_record(workdir / "splits.json", {"data": source.kind, "splits": splits})
+        check_splits(workdir, source, features)
+    record = {"data": source.kind, "splits": splits, "machine_ids": machine_ids}
+    write_record(workdir / "splits.json", record)
 
 
 def read_splits(workdir: Path) -> Splits:
@@ -78,15 +90,35 @@ def read_splits(workdir: Path) -> Splits:
     return splits
 
 
-def check_splits(workdir: Path, now: Splits) -> None:
-    """Raises a `UserError` if other recordings are there than the run was trained on."""
-    before = read_splits(workdir)
+def _read_ids(workdir: Path) -> dict[str, str]:
+    path = workdir / "splits.json"
+    machine_ids = read_record(path, REPEAT).get("machine_ids")
+    if not isinstance(machine_ids, dict):
+        raise damaged(path, "no machine IDs in it", REPEAT)
+    return machine_ids
+
+
+def check_splits(workdir: Path, source: Source, features: Mapping[str, Features]) -> None:
+    """Checks that a run goes on with the recordings that it was trained on, under the same IDs.
+
+    Raises:
+        UserError: If it does not, or a recording is in two splits.
+    """
+    before, now = read_splits(workdir), splits_of(source, features)
     for split in KEPT:
         was, is_now = before.get(split, {}), now.get(split, {})
         if other := sorted((was | is_now)[digest] for digest in was.keys() ^ is_now.keys()):
             raise UserError(
                 f"{workdir} was trained on other clips: {len(other)} of the {split} split "
                 f"differ, such as {other[0]}; name another --workdir or restore the clips"
+            )
+    was, is_now = _read_ids(workdir), ids_of(source, features)
+    for digest, name in (pair for split in KEPT for pair in now.get(split, {}).items()):
+        if was.get(digest) != is_now[digest]:
+            raise UserError(
+                f"{workdir} was trained on {name} as {was.get(digest)}, and now it is "
+                f"{is_now[digest]}; name another --workdir or restore --config.data.layout and "
+                "the names"
             )
 
 
@@ -97,7 +129,7 @@ def check_shared(workdir: Path, source: Source, features: Mapping[str, Features]
             f"{workdir}: this process does not see what the first process of the run wrote here; "
             "name a --workdir on a file system that all processes share"
         )
-    check_splits(workdir, splits_of(source, features))
+    check_splits(workdir, source, features)
 
 
 def open_recorded(workdir: Path, config: RunConfig) -> Opened:
@@ -108,7 +140,7 @@ def open_recorded(workdir: Path, config: RunConfig) -> Opened:
     """
     source = open_source(config.data, config.seed)
     source, features = source_features(source, config.frontend, config.data)
-    check_splits(workdir, splits_of(source, features))
+    check_splits(workdir, source, features)
     return source, features
 
 

@@ -105,13 +105,23 @@ def check_same(workdir: Path, before: RunConfig, config: RunConfig) -> None:
 
 
 def settings_of(workdir: Path, trained: RunConfig, config: RunConfig) -> RunConfig:
-    """Checks another config against that of a run; what it leaves open of the data is the run's."""
+    """Checks another config against that of a run, and completes what it says of the data.
+
+    Without a root, or with that of the run, the layout and the training folders are the run's; so
+    are a machine type and a folder of test clips that are not named.
+    """
     check_same(workdir, trained, config)
     data, own = config.data, trained.data
     if data.root in ("", own.root):
-        test_on = data.test_on or own.test_on
-        found = {"layout": own.layout, "machine_type": own.machine_type, "train_on": own.train_on}
-        data = replace(data, root=own.root, test=own.test, test_on=test_on, **found)
+        data = replace(
+            data,
+            root=own.root,
+            layout=own.layout,
+            train_on=own.train_on,
+            test=own.test,
+            machine_type=data.machine_type or own.machine_type,
+            test_on=data.test_on or own.test_on,
+        )
     return replace(config, data=data)
 
 

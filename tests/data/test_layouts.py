@@ -1,7 +1,9 @@
 """Every layout, read from a tree of files whose meaning is known."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from shutil import copytree
 
 import pytest
 
@@ -153,6 +155,34 @@ def test_training_folders_are_joined_and_another_is_tested(tmp_path):
     assert trained == 4 * TRAIN
     assert len(read_test_clips(tmp_path / "evaluation").test) == 4 * TEST
     assert read_dataset(development).edition == 2020
+
+
+@pytest.mark.parametrize("train_on", ["a", "a+b"])
+def test_the_edition_is_that_of_the_test_clips(train_on, tmp_path):
+    """Additional training clips of 2021 do not tell their year; the evaluation set does."""
+    root, _ = make_tree("dcase2021", tmp_path / "b")
+    for part, names in (("a", ["train"]), ("evaluation", ["source_test", "target_test"])):
+        for name in names:
+            copytree(root / name, tmp_path / part / "slider" / name)
+    named = DataConfig(root=str(tmp_path), train_on=train_on)
+    if train_on == "a":
+        named = replace(named, test_on="evaluation")
+    assert open_source(named, seed=0).edition == 2021
+
+
+@pytest.mark.parametrize(("name", "inside"), [("mimii", "id_00"), ("toyadmos", "case1")])
+def test_nothing_outside_of_the_root_is_read(name, inside, tmp_path):
+    root, _ = make_tree(name, tmp_path)
+    with pytest.raises(UserError, match=r"no train/ in it or below"):
+        read_dataset(root / inside)
+
+
+def test_a_folder_of_anomalies_is_told_in_any_case(tmp_path):
+    for name in ("Normal", "Abnormal"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.wav").touch()
+    with pytest.raises(UserError, match=r"1 anomalous clips .* where only normal ones belong"):
+        read_dataset(tmp_path, "folder")
 
 
 def test_different_machine_types_are_not_joined(tmp_path):

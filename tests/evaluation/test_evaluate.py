@@ -20,6 +20,7 @@ from flowasd.run.records import read_record, write_record
 from flowasd.scoring.rules import RULES
 from tests.conftest import smoke_config
 from tests.evaluation.assessments import rows, write_assessment
+from tests.run.recordings import splits
 
 SUMMARY = Path("results", "summary.json")
 
@@ -45,6 +46,23 @@ def test_results_are_scikit_learns_on_the_written_scores(evaluated):
         assert evaluator == [[row[0].removeprefix("test/"), row[3]] for row in own]
     assert table[-1][0] == "Average"
     assert float(table[-1][1]) == pytest.approx(np.mean(aucs))
+
+
+def test_another_data_set_may_shorten_the_ids(evaluated, tmp_path):
+    paths = [clip.path for clip in splits()["test"]]
+    rows = [f"{path},{path.name.split('id_')[1][:2]},test" for path in paths]
+    (tmp_path / "list.csv").write_text("\n".join(["path,machine_id,split", *rows]))
+    config = smoke_config({"data.root": str(tmp_path / "list.csv")})
+    evaluation = evaluate(evaluated, config, illustrated=False)
+    _, *written = read_csv(evaluated / "results" / "scores.csv")
+    expected = {row[0].removeprefix("test/"): (row[1], float(row[3])) for row in written}
+    for clip in evaluation.clips:
+        machine_id, score = expected[clip.name]
+        assert clip.machine_id == machine_id
+        assert clip.scores[evaluation.rule] == pytest.approx(score, rel=1e-5)
+    (tmp_path / "list.csv").write_text(f"path,machine_id,split\n{paths[0]},99,test\n")
+    with pytest.raises(UserError, match=r"has not seen machine ID 99; it knows id_00"):
+        evaluate(evaluated, config, illustrated=False)
 
 
 def test_summary_and_report_say_simulated(evaluated):

@@ -70,6 +70,22 @@ def test_training_does_not_go_on_with_other_clips(tmp_path):
     assert recorded["train"] == {"b": "train/b.wav"}
 
 
+def test_training_does_not_go_on_under_other_machine_ids(tmp_path):
+    """Another layout, which may change, reads other IDs from the names of the same recordings."""
+    before, features = source(tmp_path, train=["b.wav"], validation=["a.wav"], test=["c.wav"])
+    record_splits(tmp_path, before, features)
+    begin(tmp_path)
+    renamed_clips = {
+        split: tuple(with_changes(clip, machine_id="machine") for clip in clips)
+        for split, clips in before.splits.items()
+    }
+    other = before._replace(splits={**before.splits, "train": renamed_clips["train"]})
+    with pytest.raises(UserError, match=r"train/b\.wav as id_00, and now it is machine"):
+        record_splits(tmp_path, other, features)
+    tested = before._replace(splits={**before.splits, "test": renamed_clips["test"]})
+    record_splits(tmp_path, tested, features)
+
+
 def test_a_recording_in_two_splits_is_named_twice(tmp_path):
     with pytest.raises(UserError, match=r"train/x\.wav \(train\) and test/x\.flac \(test\) are"):
         splits_of(*source(tmp_path, train=["x.wav", "y.wav"], test=["x.flac"]))

@@ -7,7 +7,7 @@ import pytest
 
 from flowasd.errors import UserError
 from flowasd.run.records import FORMAT, write_record
-from flowasd.run.workdir import open_workdir, read_config, record_config
+from flowasd.run.workdir import open_workdir, read_config, record_config, settings_of
 from tests.conftest import smoke_config
 
 
@@ -55,6 +55,19 @@ def test_what_is_not_trained_on_may_change(tmp_path, changes):
     assert read_config(tmp_path) == smoke_config()  # the clips are still to be checked
     record_config(tmp_path, smoke_config(changes))
     assert read_config(tmp_path) == smoke_config(changes) != smoke_config()
+
+
+def test_what_is_not_named_of_the_data_is_the_runs(tmp_path):
+    own = {"data.root": "/r", "data.layout": "folder", "data.train_on": "a", "data.test_on": "b"}
+    trained = smoke_config(own | {"data.machine_type": "fan", "data.test": 0.0})
+    for root in ("", "/r"):
+        assert settings_of(tmp_path, trained, smoke_config({"data.root": root})) == trained
+    named = {"data.machine_type": "pump", "data.test_on": "c"}
+    found = settings_of(tmp_path, trained, smoke_config(named)).data
+    assert (found.root, found.layout) == ("/r", "folder")
+    assert (found.machine_type, found.test_on) == ("pump", "c")
+    elsewhere = smoke_config({"data.root": "/s"})
+    assert settings_of(tmp_path, trained, elsewhere) == elsewhere
 
 
 def test_every_difference_inside_a_level_is_named(tmp_path):

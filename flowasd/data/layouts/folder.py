@@ -6,7 +6,8 @@
     test/anomaly/pump_1/FILES
     test/FILES, test/pump_1/FILES        unlabelled ones
 
-In a folder without `train/`, everything outside of `test/` is to train on.
+In a folder without `train/`, everything outside of `test/` is to train on. A folder called Anomaly
+counts as anomaly.
 """
 
 from pathlib import Path
@@ -41,8 +42,8 @@ def read(folder: Path) -> Dataset:
 def _clip(top: Path, path: Path) -> Clip:
     """Reads label and ID from the folders between `top` and the file; training clips have none."""
     folders = path.relative_to(top).parts[:-1]
-    label = next((LABELS[name] for name in folders if name in LABELS), None)
-    ids = [name for name in folders if name not in LABELS]
+    label = next((LABELS[name.lower()] for name in folders if name.lower() in LABELS), None)
+    ids = [name for name in folders if name.lower() not in LABELS]
     return Clip(path, ids[0] if ids else MACHINE, label)
 
 

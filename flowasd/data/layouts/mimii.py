@@ -29,8 +29,8 @@ def parse_clip(path: Path) -> Clip:
 
 
 def find(root: Path, split: str) -> list[Path]:
-    """Lists the folders that hold folders of IDs with normal clips."""
-    ids = folders_with(root, LABELS)
+    """Lists the folders that hold folders of IDs with normal or abnormal clips."""
+    ids = [folder for folder in folders_with(root, LABELS) if folder != root]
     return sorted({folder.parent for folder in ids if _ID.fullmatch(name_of(folder))})
 
 

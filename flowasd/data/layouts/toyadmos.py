@@ -37,7 +37,7 @@ def parse_clip(path: Path) -> Clip:
 
 def find(root: Path, split: str) -> list[Path]:
     """Lists the folders that hold folders of cases."""
-    return sorted({folder.parent for folder in folders_with(root, FOLDERS)})
+    return sorted({folder.parent for folder in folders_with(root, FOLDERS) if folder != root})
 
 
 def read(folder: Path) -> Dataset:
