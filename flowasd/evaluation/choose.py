@@ -56,8 +56,7 @@ def choose(paths: Sequence[str], first: RunConfig, workdir: Path) -> str:
         own = workdir / name
         train(config, own)
         calibrate_run(own)
-        if not (own / ASSESSMENT).exists():
-            assess_to_csv(own, own)
+        assess_to_csv(own, own)  # anew, because keys of the scoring may have changed
         rule = config.score.rule
         rows.append((name, rule, proxy_auc(read_estimates(own / ASSESSMENT))[rule]))
     rows.sort(key=lambda row: -row[2])
