@@ -171,3 +171,19 @@ def test_one_bad_test_file_does_not_stop_training(tmp_path):
         evaluation = evaluate(tmp_path / "run", illustrated=False)
     assert bad.name not in {clip.name for clip in evaluation.clips}
     assert len(evaluation.clips) == sum(f.split == "test" for f in files) - 1
+
+
+@pytest.mark.slow
+def test_a_flow_of_domains_is_judged_by_section(tmp_path):
+    """The flow is told section and domain; the evaluator's files and rows are of sections."""
+    root, files = make_tree("dcase2022", tmp_path, sounding=True)
+    config = smoke_config(QUICK | {"data.root": str(root), "data.condition": "domain"})
+    train(config, tmp_path / "run")
+    calibrate_run(tmp_path / "run")
+    evaluation = evaluate(tmp_path / "run", illustrated=False)
+    told = {Path(f.path).name: f"{f.machine_id}_{f.domain}" for f in files if f.split == "test"}
+    assert {clip.name: clip.machine_id for clip in evaluation.clips} == told
+    assert [*evaluation.official.rows] == [("section_00",), ("section_01",)]
+    write_results(tmp_path / "run", evaluation)
+    written = sorted(path.name for path in (tmp_path / "run" / "results").glob("anomaly_*.csv"))
+    assert written == [f"anomaly_score_slider_{section}.csv" for section in SECTIONS]
