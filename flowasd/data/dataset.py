@@ -119,7 +119,8 @@ def problems(dataset: Dataset, place: Path) -> Iterator[str]:
         A line for each reason.
     """
     if not dataset.train:
-        yield f"{place / 'train'}: holds no .wav or .flac clip to train on"
+        train = place if place.is_file() else place / "train"  # a manifest has no folder
+        yield f"{train}: holds no .wav or .flac clip to train on"
         return
     if anomalous := [clip.name for clip in dataset.train if clip.label == 1]:
         yield (

@@ -38,9 +38,10 @@ def read_ground_truth(path: Path) -> dict[str, dict[str, Clip]]:
                 elif cells and own is None:
                     raise UserError(f"{path}: the first line must be a machine type, as in slider")
                 elif cells and own is not None:
-                    own[Path(cells[0]).stem] = _labelled(
-                        f"{path}, line {rows.line_num}", *cells[1:]
-                    )
+                    where, stem = f"{path}, line {rows.line_num}", Path(cells[0]).stem
+                    if stem in own:
+                        raise UserError(f"{where}: {cells[0]} is there twice; remove one line")
+                    own[stem] = _labelled(where, *cells[1:])
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path}: cannot be read as CSV ({error})") from error
     return found

@@ -77,8 +77,8 @@ class DataConfig:
     )
     suspicious: str = key(
         "refuse",
-        "recordings that cannot be judged, such as silent ones: refused; left out of training with "
-        "a warning, and not scored; or used",
+        "training recordings that cannot be judged, such as silent ones: refused; left out with a "
+        "warning; or used, and then scored, too",
         choices=SUSPICIOUS,
     )
     validation: float = key(0.05, "fraction of the training clips held out", above=0, below=1)
@@ -178,8 +178,10 @@ def types_of(config: DataConfig) -> list[str]:
     Raises:
         UserError: If there is no root, or there are none.
     """
-    if not config.root:
-        raise UserError("name the folder of all machine types with --config.data.root")
+    if not config.root or config.machine_type:
+        raise UserError(
+            "name the folder of all machine types with --config.data.root, and no machine_type"
+        )
     return machine_types(_training_folders(config)[0], config.layout)
 
 

@@ -21,12 +21,13 @@ def load_config(path: str) -> RunConfig:
         UserError: If it does not load, or describes no run.
     """
     try:
-        return parse(runpy.run_path(path)["get_config"]())
+        names = runpy.run_path(path)
+        if "get_config" not in names:
+            raise UserError(f"{path}: has no get_config; write it like configs/slider.py")
+        return parse(names["get_config"]())
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
-    except KeyError as error:
-        raise UserError(f"{path}: has no get_config; write it like configs/slider.py") from error
-    except (ImportError, NameError, SyntaxError, AttributeError, TypeError) as error:
+    except (ImportError, NameError, SyntaxError, AttributeError, LookupError, TypeError) as error:
         raise UserError(f"{path}: the config does not load: {error}") from error
 
 

@@ -54,6 +54,10 @@ def test_other_clips_than_those_of_the_list_are_refused(known, names, machine_ty
         ("id_01_00000000.wav,normal_id_01_00000098.wav,0\n", r"first line must be a machine type"),
         ("fan\na.wav,normal_id_01_00000098.wav,1\n", r"line 2: normal.* do not say the same"),
         ("fan\na.wav,id_01_00000098.wav\n", r"line 2: id_01.* no label"),
+        (
+            "fan\na.wav,normal_id_01_00000098.wav\na.wav,normal_id_01_00000098.wav\n",
+            r"line 3: .*twice",
+        ),
         ("fan\na.wav,whatever.wav\n", r"line 2: whatever\.wav: not a DCASE file name"),
     ],
 )

@@ -41,7 +41,9 @@ def read(folder: Path) -> Dataset:
     """
     paths = {split: list_audio(folder / split) for split in SPLITS}
     wrong = [p for own in paths.values() for p in own if not _NAME.fullmatch(p.name)]
-    train, test = (tuple(parse_clip(p) for p in own if p not in wrong) for own in paths.values())
+    train, test = (
+        tuple(parse_clip(p) for p in own if _NAME.fullmatch(p.name)) for own in paths.values()
+    )
     dataset = Dataset(name_of(folder), train, test, edition=2020)
     if wrong:
         raise Misnamed(

@@ -79,7 +79,10 @@ def read(folder: Path) -> Dataset:
     paths = {s: [p for n in FOLDERS[s] for p in list_audio(folder / n)] for s in FOLDERS}
     wrong = [p for own in paths.values() for p in own if not _NAME.fullmatch(p.name)]
     listed = read_attributes(folder)
-    clips = {s: tuple(_clip(p, listed) for p in own if p not in wrong) for s, own in paths.items()}
+    clips = {
+        s: tuple(_clip(p, listed) for p in own if _NAME.fullmatch(p.name))
+        for s, own in paths.items()
+    }
     is_2021 = any((folder / name).is_dir() for name in DOMAIN_TESTS)
     edition = 2021 if is_2021 else 2022
     dataset = Dataset(name_of(folder), clips["train"], clips["test"], edition)
