@@ -238,7 +238,10 @@ class BandDetector:
         except UserError as error:
             if len(self.known_ids) == 1:
                 return self.known_ids[0]
-            raise UserError(f"{error}; or give its ID with --machine_id (machine_ids)") from error
+            raise UserError(
+                f"{error}; or give its ID with --machine_id (machine_ids): "
+                f"{', '.join(self.known_ids)}"
+            ) from error
         return self.full_id(machine_id, f"{path}: ")
 
     def full_id(self, machine_id: str, where: str = "") -> str:

@@ -141,9 +141,15 @@ def _only(root: Path, folders: Sequence[Path], machine_type: str) -> Path:
     named = [folder for folder in folders if machine_type in ("", name_of(folder))]
     if len(named) == 1:
         return named[0]
-    names = ", ".join(map(name_of, folders))
+    names = ", ".join(dict.fromkeys(map(name_of, folders)))
     if not named:
         raise UserError(f"{root}: no machine type {machine_type}; there are {names}")
+    if len({*map(name_of, named)}) == 1:
+        places = some(folder.relative_to(root) for folder in named)
+        raise UserError(
+            f"{root}: several folders of {name_of(named[0])} ({places}); name one with "
+            "--config.data.root, or those to join with --config.data.train_on"
+        )
     raise UserError(
         f"{root}: several machine types ({names}); name one: {named[-1]}, or "
         f"--config.data.machine_type={name_of(named[-1])}"

@@ -42,7 +42,9 @@ def read_ground_truth(path: Path) -> dict[str, dict[str, Clip]]:
                     if stem in own:
                         raise UserError(f"{where}: {cells[0]} is there twice; remove one line")
                     own[stem] = _labelled(where, *cells[1:])
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+    except (UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path}: cannot be read as CSV ({error})") from error
     return found
 

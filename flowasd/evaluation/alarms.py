@@ -53,7 +53,7 @@ def describe_decisions(found: dict[str, Any]) -> str:
         f"Alarms where {100 * alpha:.3g} % of normal clips may raise one: "
         f"{', '.join(counted)} test clips."
     ]
-    if any(m["kind"] == CROSS_FITTED for m in machines.values()):
+    if any(m["kind"] == CROSS_FITTED and m["normal_clips"] for m in machines.values()):
         lines.append(
             "The p-values are cross-fitted: training clips show how high normal clips score, each "
             "by a flow that was trained without it. `flowasd calibrate` takes other normal clips."

@@ -190,7 +190,7 @@ def shortage(counts: dict[str, int], alpha: float) -> str | None:
     few = {machine_id: n for machine_id, n in counts.items() if n < needed}
     if not few:
         return None
-    rates = ", ".join(f"{m} {100 * smallest_rate(n):.2g} % ({n} clips)" for m, n in few.items())
+    rates = ", ".join(f"{m} {100 * smallest_rate(n):.3g} % ({n} clips)" for m, n in few.items())
     return (
         f"no alarm is possible at {100 * alpha:.3g} % false alarms for some machines, whose lowest "
         f"rates are: {rates}; {needed} normal clips of a machine would allow {100 * alpha:.3g} %"

@@ -135,6 +135,17 @@ def test_a_train_folder_without_audio_is_an_error(tmp_path):
         read_dataset(tmp_path)
 
 
+def test_several_folders_of_one_machine_type_are_told_apart_by_their_places(tmp_path):
+    make_machine_type(tmp_path / "development" / "slider")
+    make_machine_type(tmp_path / "additional_training" / "slider")
+    for machine_type in ("", "slider"):
+        with pytest.raises(
+            UserError, match=r"\(additional_training/slider, dev.*train_on"
+        ) as error:
+            read_dataset(tmp_path, machine_type=machine_type)
+        assert "several machine types" not in str(error.value)
+
+
 def test_one_of_several_machine_types_must_be_named(tmp_path):
     make_machine_type(tmp_path / "fan")
     make_machine_type(tmp_path / "slider")

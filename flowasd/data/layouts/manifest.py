@@ -48,7 +48,10 @@ def read(path: Path) -> Dataset:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = csv.DictReader(file, restval="")
-            if "path" not in (rows.fieldnames or ()):
+            names = rows.fieldnames = [_column(name) for name in rows.fieldnames or ()]
+            if twice := [name for name in COLUMNS if names.count(name) > 1]:
+                raise UserError(f"{path}: its first line names {twice[0]} twice; rename one")
+            if "path" not in names:
                 raise UserError(
                     f"{path}: its first line must name the columns, and one of them must be path; "
                     f"the others that it may name are {', '.join(COLUMNS[1:])}"
@@ -57,16 +60,24 @@ def read(path: Path) -> Dataset:
                 where = f"{path}, line {rows.line_num}"
                 if None in row:
                     raise UserError(f"{where}: has more cells than the first line")
-                cells = {name.strip(): cell.strip() for name, cell in row.items()}
+                cells = {name: cell.strip() for name, cell in row.items()}
                 clip = _clip(path.parent, cells, where)
                 if any(clip.path in own for own in clips.values()):
                     raise UserError(f"{where}: {clip.path} is there twice; remove one row")
                 split = _choice(cells, "split", where, dict.fromkeys(SPLITS) | {"": None})
                 clips[split or "train"][clip.path] = clip
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+    except (UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path}: cannot be read as CSV ({error}); export it as UTF-8") from error
     train, test = (tuple(own[name] for name in sorted(own)) for own in clips.values())
     return Dataset(path.stem, train, test)
+
+
+def _column(name: str) -> str:
+    """The name of a column, where blanks and the case do not tell one of `COLUMNS` from another."""
+    name = name.strip()
+    return name.lower() if name.lower() in COLUMNS else name
 
 
 def _clip(folder: Path, cells: Mapping[str, str], where: str) -> Clip:
