@@ -227,7 +227,7 @@ class BandDetector:
         return Clips(nlls, np.array(machine, np.int32))
 
     def machine_id_of(self, path: Path) -> str:
-        """Returns the machine ID that a file's name tells, or else the only one that is known.
+        """Returns the machine ID that a file's name tells, or its folder's name, or the only one.
 
         Raises:
             UserError: If the name tells none and several are known, or it tells one that the
@@ -236,6 +236,9 @@ class BandDetector:
         try:
             machine_id = clip_of(path, self.config.data).machine_id
         except UserError as error:
+            folder = path.absolute().parent.name
+            if folder in self.known_ids:
+                return folder
             if len(self.known_ids) == 1:
                 return self.known_ids[0]
             raise UserError(

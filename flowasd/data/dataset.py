@@ -96,7 +96,7 @@ def conditioned(clip: Clip, condition: str) -> Clip:
     if not values:
         raise UserError(
             f"{clip.path}: nothing tells its {condition}, on which the model is conditioned "
-            "(config.data.condition)"
+            f"(config.data.condition); its attributes are {some(dict(clip.attributes)) or 'none'}"
         )
     name = "+".join(values) if condition == "domain" else f"{condition}_{'+'.join(values)}"
     return replace(clip, machine_id=f"{clip.group}_{name}", section=clip.group)

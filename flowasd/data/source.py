@@ -187,7 +187,9 @@ def types_of(config: DataConfig) -> list[str]:
 
 def _training_folders(config: DataConfig) -> list[Path]:
     root = Path(config.root) if config.root else _built_in(config)
-    return [root / name for name in config.train_on.split("+")] if config.train_on else [root]
+    return (
+        [root / name.strip() for name in config.train_on.split("+")] if config.train_on else [root]
+    )
 
 
 def _dataset(config: DataConfig) -> Dataset:

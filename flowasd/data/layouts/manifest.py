@@ -53,8 +53,8 @@ def read(path: Path) -> Dataset:
                 raise UserError(f"{path}: its first line names {twice[0]} twice; rename one")
             if "path" not in names:
                 raise UserError(
-                    f"{path}: its first line must name the columns, and one of them must be path; "
-                    f"the others that it may name are {', '.join(COLUMNS[1:])}"
+                    f"{path}: its first line must name the columns, with commas between; one must "
+                    f"be path; the others that it may name are {', '.join(COLUMNS[1:])}"
                 )
             for row in rows:
                 where = f"{path}, line {rows.line_num}"
