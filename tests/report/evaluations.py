@@ -9,6 +9,7 @@ from flowasd.evaluation import metrics
 from flowasd.evaluation.assess import Estimate
 from flowasd.evaluation.evaluate import Evaluation
 from flowasd.evaluation.examples import Example, ScoredClip
+from flowasd.evaluation.official import table_2020
 from flowasd.scoring.decision import alarm_threshold, p_values
 from flowasd.scoring.explanation import Explanation, Neighbour
 from flowasd.scoring.regions import Region
@@ -130,6 +131,7 @@ def make_evaluation(
         "history": HISTORY,
         "estimates": make_estimates(curves),
         "gamma_thresholds": {},
+        "official": table_2020([]),
         "thresholds": {c.machine_id: alarm_threshold(NORMAL, ALPHA) for c in clips},
     }
     return Evaluation(**attributes | changes)
