@@ -130,6 +130,8 @@ def test_an_interrupted_transfer_goes_on(zenodo, tmp_path):
     released, root = threading.Event(), tmp_path / "root"
     zenodo.answers.extend([Answer(), Answer(limit=500, hold=released)])
     code = (
+        # A shell that starts the tests in the background has them ignore the signal.
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
         "import flowasd.data.editions as editions; from flowasd.data.download import main;"
         f"editions.ZENODO = {zenodo.url!r}; main()"
     )

@@ -112,11 +112,14 @@ def test_what_the_mean_is_over(report):
     assert "mean over the faults" in report(curves={"hiss": {0.2: 0.5}}, **others).text
 
 
-@pytest.mark.parametrize("labels", [(None,), (0,)])
-def test_without_anomalies(report, labels):
+@pytest.mark.parametrize(
+    ("labels", "reason"),
+    [((None,), "The clips have no labels"), ((0,), "No anomalous clips were at hand")],
+)
+def test_without_anomalies(report, labels, reason):
     clips = make_clips(labels=labels)
     page = report(clips=clips, **BARE)
-    assert "No anomalous clips were at hand" in page.text
+    assert f"{reason}, so there is no AUC" in page.text
     assert "metrics" not in page.tables
     assert "ROC curves" not in page.pictures
     row = next(row for row in page.tables["quantiles"] if row[0] == "id_02")
