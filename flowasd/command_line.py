@@ -32,6 +32,8 @@ def run_command(
     name: str,
     take_words: Callable[[Sequence[str]], None] = no_words,
     help_page: Callable[[Sequence[str]], str] | None = None,
+    *,
+    compiles: bool = True,
 ) -> None:
     """Parses the flags, runs a main function, and exits with the status that it returns.
 
@@ -44,12 +46,13 @@ def run_command(
         take_words: Puts the words that belong to no flag into flags; by default they are refused.
         help_page: Makes the page of `--help` from the command's arguments; by default it lists
             all flags.
+        compiles: Whether the command uses JAX, whose compiled programs are then kept.
     """
     logging.set_verbosity(logging.ERROR)
     warnings.formatwarning = lambda message, *_: f"{name}: warning: {message}\n"
     parser = partial(_parse_flags, take_words=take_words, help_page=help_page)
     try:
-        app.run(lambda _: _run(main), flags_parser=parser)
+        app.run(lambda _: _run(main, compiles), flags_parser=parser)
     except BrokenPipeError:  # the reader of our output, such as `head`, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
@@ -57,7 +60,7 @@ def run_command(
         print(f"{name}: {error}", file=sys.stderr)
         _leave(2)
     except KeyboardInterrupt:
-        print(f"{name}: interrupted; a run goes on from its last checkpoint", file=sys.stderr)
+        print(f"{name}: interrupted; the same command goes on", file=sys.stderr)
         _leave(130)
 
 
@@ -69,10 +72,11 @@ def expanded(argument: str) -> str:
     return os.path.expanduser(argument)
 
 
-def _run(main: Callable[[], int | None]) -> int:
-    from flowasd.compiling import keep_compiled  # imports JAX, which takes a second
+def _run(main: Callable[[], int | None], compiles: bool) -> int:
+    if compiles:
+        from flowasd.compiling import keep_compiled  # imports JAX, which takes a second
 
-    keep_compiled()
+        keep_compiled()
     return main() or 0
 
 

@@ -20,7 +20,6 @@ from experiments.pseudo_labels.rounds import Score, flow_score, learn_flow, once
 from experiments.pseudo_labels.tables import BASE, Row, tables
 from experiments.runs import command, config_named, numbers
 from experiments.slider_fewshot.folds import lay_out_fold
-from flowasd.compiling import keep_compiled
 from flowasd.config import RunConfig, parse
 from flowasd.errors import UserError
 from flowasd.evaluation.metrics import per_machine
@@ -107,7 +106,6 @@ def figures(
 
 
 def main() -> None:
-    keep_compiled()
     top = Path(WORKDIR.value)
     measured = [
         row

@@ -204,6 +204,7 @@ def main() -> None:
     layout = flags.DEFINE_enum(
         "layout", AUTO, [AUTO, *LAYOUTS], "How the recordings are laid out, as data.layout."
     )
+    flags.DEFINE_alias("config.data.layout", "layout")  # errors name the flag of training
     machine_type = flags.DEFINE_string("machine_type", "", "The only machine type to check.")
     channel = flags.DEFINE_integer("channel", 0, "The channel that is read, as data.channel.")
     as_object = flags.DEFINE_bool("json", False, "Print JSON instead of a table.")
@@ -219,7 +220,7 @@ def main() -> None:
             _print(as_json(sections))
         return int(any(section.refused for section in sections))
 
-    run_command(run, "flowasd", _take_root)
+    run_command(run, "flowasd", _take_root, compiles=False)
 
 
 def _print(text: str) -> None:

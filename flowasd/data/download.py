@@ -11,20 +11,18 @@ have. The recordings are CC BY-NC-SA 4.0; `--help` names their authors' records.
 """
 
 import os
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from absl import app, flags
+from absl import flags
 from filelock import FileLock, Timeout
 
+from flowasd.command_line import run_command
 from flowasd.data.archives import unpack
 from flowasd.data.editions import EDITIONS, File, Part, find_file, find_part, list_archives
 from flowasd.data.transfer import fetch_file
 from flowasd.errors import UserError
-
-HELP = {"--help", "-help", "-h", "--helpshort", "-helpshort"}
 
 
 def fetch_dcase(
@@ -137,13 +135,8 @@ def main() -> None:
     flags.DEFINE_alias("machine_type", "type")
     archive = flags.DEFINE_string("from_archive", None, "A ZIP archive to unpack; no network.")
     flags.DEFINE_alias("from-archive", "from_archive")
-    if HELP & set(sys.argv[1:]):
-        app.usage(shorthelp=True, writeto_stdout=True)
-        print(f"The parts and their machine types:\n{_records()}")
-        sys.exit(0)
-    try:
-        if surplus := flags.FLAGS(sys.argv)[1:]:
-            raise UserError(f"not a flag: {' '.join(surplus)}")
+
+    def run() -> None:
         folder, named = Path(root.value).expanduser(), machine_type.value
         if part.value == "labels" and named not in (None, "all"):
             raise UserError("--type: the labels are one list of all types")
@@ -152,12 +145,13 @@ def main() -> None:
             print(unpack_dcase(path, folder, part.value, named or "all", edition.value))
         else:
             print(fetch_dcase(folder, part.value, named or "slider", edition.value))
-    except (flags.Error, UserError, OSError) as error:
-        print(f"flowasd: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("flowasd: interrupted; the same command goes on", file=sys.stderr)
-        sys.exit(130)
+
+    run_command(run, "flowasd", help_page=_help_page, compiles=False)
+
+
+def _help_page(_: Sequence[str]) -> str:
+    own = flags.FLAGS.module_help(flags.FLAGS.find_module_defining_flag("edition"))
+    return f"{__doc__}\n{own}\n\nThe parts and their machine types:\n{_records()}"
 
 
 if __name__ == "__main__":

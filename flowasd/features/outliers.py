@@ -44,9 +44,9 @@ def training_doubts(
     for machine_id in sorted({*ids.tolist()}):
         own = np.flatnonzero(ids == machine_id).tolist()
         if len(own) >= FEWEST:
-            some = [clips[i] for i in own]
-            yield from unlike_others(some, levels[own])
-            yield from _narrow(some, levels[own], frontend)
+            mine = [clips[i] for i in own]
+            yield from unlike_others(mine, levels[own])
+            yield from _narrow(mine, levels[own], frontend)
     yield from _repeated(clips, features)
     if count := _count_silent(levels, frontend):
         yield (
