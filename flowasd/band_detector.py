@@ -14,13 +14,14 @@ from flowasd.config import RunConfig
 from flowasd.data.source import DataConfig, clip_of
 from flowasd.errors import UserError
 from flowasd.features.frontend import FrontendConfig, Standardisation, standardise
+from flowasd.features.outliers import lost_highs
 from flowasd.flow.glow import Glow
 from flowasd.run.calibration_file import calibration_key, load_calibration
 from flowasd.run.enrolment_file import load_enrolments
 from flowasd.run.reference_file import load_reference
 from flowasd.run.restored import restore_best
 from flowasd.run.workdir import settings_of
-from flowasd.scoring.decision import Calibration, shortage, with_p_values
+from flowasd.scoring.decision import Calibration, foreign, shortage, with_p_values
 from flowasd.scoring.enrolment import Row, enrol, extended, extended_calibration
 from flowasd.scoring.frame_nll import frame_nll
 from flowasd.scoring.reference import Reference
@@ -192,6 +193,20 @@ class BandDetector:
             ranked = with_p_values(judge(clips, normality), clips.machine, normal)
             judged |= zip(some, ranked, strict=True)
         return [judged[i] for i in range(len(bands))]
+
+    def doubt(
+        self, bands: Float[np.ndarray, "_ band"], machine_id: str, judged: Judged
+    ) -> str | None:
+        """Says why the score of a recording is to be doubted; `None` if there is no reason.
+
+        Args:
+            bands: Bands `(time, band)` in dB.
+            machine_id: The ID under which it was judged.
+            judged: What was said of it.
+        """
+        lost = lost_highs(bands, self.statistics, self.frontend)
+        normal = self.normal_scores(self.full_id(machine_id), "mean")
+        return lost or foreign(judged.scores["mean"], normal)
 
     def calibrated(self) -> Calibration:
         """Returns its calibration; raises a `UserError` if it has none."""

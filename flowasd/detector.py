@@ -13,7 +13,6 @@ from flowasd.band_detector import BandDetector
 from flowasd.errors import UserError
 from flowasd.explaining import explain_heard
 from flowasd.features.hearing import Heard
-from flowasd.features.outliers import lost_highs
 from flowasd.features.recordings import Recordings, hear_recordings, ids_of
 from flowasd.file_results import Result, file_results
 from flowasd.files import Scratch
@@ -263,13 +262,12 @@ class Detector(BandDetector):
         ids = ids_of([name for name, _ in named], machine_ids) or [
             self.machine_id_of(name) for name, _ in named
         ]
-        for name, own in named:
-            if doubt := lost_highs(own.bands, self.statistics, self.frontend):
-                warnings.warn(f"{name}: {doubt}", stacklevel=3)
         heard = [own for _, own in named]
         judged = self.judge([own.bands for own in heard], ids)
-        for (name, _), own in zip(named, judged, strict=True):
-            check_finite(own, name)
+        for (name, own), machine_id, one in zip(named, ids, judged, strict=True):
+            check_finite(one, name)
+            if doubt := self.doubt(own.bands, machine_id, one):
+                warnings.warn(f"{name}: {doubt}", stacklevel=3)
         return heard, judged
 
     def results(self, paths: Sequence[Path], machine_id: str | None = None) -> Iterator[Result]:

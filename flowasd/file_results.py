@@ -6,9 +6,8 @@ from pathlib import Path
 
 from flowasd.band_detector import CLIPS_AT_ONCE, BandDetector
 from flowasd.errors import UserError
+from flowasd.features.compute import Bands
 from flowasd.features.hearing import Heard, hear
-from flowasd.features.outliers import lost_highs
-from flowasd.scoring.decision import foreign
 from flowasd.scoring.rules import Judged, check_finite
 
 
@@ -59,22 +58,24 @@ def _score_some(
             results.append(Result(path, error=error))
             continue
         heard.append(result.bands)
-        doubt = lost_highs(result.bands, detector.statistics, detector.frontend)
-        results.append(Result(path, known, warning=f"{path}: {doubt}" if doubt else None))
+        results.append(Result(path, known))
         del result  # a long clip must go before the next one comes
     scored = [result.machine_id for result in results if result.error is None]
-    judged = iter(detector.judge(heard, scored))
-    return [r if r.error else _with(r, next(judged), detector) for r in results]
+    judged = zip(heard, detector.judge(heard, scored), strict=True)
+    return [r if r.error else _with(r, *next(judged), detector) for r in results]
 
 
-def _with(result: Result, judged: Judged, detector: BandDetector) -> Result:
+def _with(result: Result, bands: Bands, judged: Judged, detector: BandDetector) -> Result:
     rule, scores = detector.config.score.rule, judged.scores
     try:
         check_finite(judged, result.path)
     except UserError as error:
         return replace(result, error=error)
-    result = replace(result, score=scores[rule], p_value=judged.p_values[rule], scores=scores)
-    doubt = foreign(scores["mean"], detector.normal_scores(result.machine_id, "mean"))
-    if result.warning or doubt is None:
-        return result
-    return replace(result, warning=f"{result.path}: {doubt}")
+    doubt = detector.doubt(bands, result.machine_id, judged)
+    return replace(
+        result,
+        score=scores[rule],
+        p_value=judged.p_values[rule],
+        scores=scores,
+        warning=f"{result.path}: {doubt}" if doubt else None,
+    )

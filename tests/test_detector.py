@@ -61,6 +61,8 @@ def test_a_recording_unlike_any_machine_is_said_to_be(evaluated, test_clips, tmp
     own, foreign = Detector.load(evaluated).results([test_clips[0], path])
     assert own.warning is None
     assert "is it a recording of this machine" in (foreign.warning or "")
+    with pytest.warns(UserWarning, match="is it a recording of this machine"):
+        Detector.load(evaluated).score(path)
 
 
 def test_odd_files_are_scored_and_bad_ones_reported(evaluated, tmp_path):

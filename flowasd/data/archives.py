@@ -19,13 +19,14 @@ from typing import NoReturn
 from tqdm import tqdm
 
 from flowasd.data.editions import type_in
+from flowasd.data.layouts.dcase2021 import FOLDERS
 from flowasd.errors import UserError
 from flowasd.files import require_space
 
 # The folders of recordings in a machine type's folder.
-SPLITS = {"train", "test", "source_test", "target_test", "supplemental"}
-# What Python's reader of ZIP archives raises on damage, or on a compression that it does not know.
-DAMAGE = (zipfile.BadZipFile, zlib.error, LZMAError, EOFError, NotImplementedError, ValueError)
+SPLITS = {"supplemental"} | {name for names in FOLDERS.values() for name in names}
+# What Python's reader of ZIP archives raises on damage.
+DAMAGE = (zipfile.BadZipFile, zlib.error, LZMAError, EOFError, ValueError)
 
 Parts = tuple[str, ...]  # of a path
 
@@ -70,6 +71,11 @@ def unpack(archive: Path, folder: Path, types: Sequence[str]) -> list[str]:
     except DAMAGE as error:
         raise UserError(
             f"{archive}: is no ZIP archive, or damaged ({error}); fetch it again"
+        ) from error
+    except NotImplementedError as error:  # zipfile's word for a compression that it does not know
+        raise UserError(
+            f"{archive}: is compressed in a way that Python cannot read ({error}); unpack it by "
+            "another program"
         ) from error
     except OSError as error:
         raise UserError(f"{archive}: cannot be unpacked ({error})") from error

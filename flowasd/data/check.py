@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from flowasd.command_line import run_command
 from flowasd.data.clips import Clip, Dataset
+from flowasd.data.dataset import of_type
 from flowasd.data.findings import Finding, Measured, find_all
 from flowasd.data.layouts import AUTO, LAYOUTS, find_layout
 from flowasd.data.layouts.layout import Layout, Misnamed, name_of, some
@@ -95,14 +96,9 @@ def check_root(
     Raises:
         UserError: If there is no such folder or machine type.
     """
-    found, folders = _find(root, layout)
-    named = [folder for folder in folders if machine_type in ("", name_of(folder))]
-    if not named:
-        names = ", ".join(map(name_of, folders))
-        raise UserError(f"{root}: no machine type {machine_type}; there are {names}")
-    name = next(name for name, own in LAYOUTS.items() if own is found)
-    for folder in named:
-        dataset, unread = _read(found, folder)
+    name, folders = _find(root, layout)
+    for folder in of_type(root, folders, machine_type):
+        dataset, unread = _read(LAYOUTS[name], folder)
         paths = [clip.path for clip in (*dataset.train, *dataset.test)]
         measuring = tqdm(
             measure_all(paths, channel), name_of(folder), len(paths), unit="clip", disable=None
@@ -113,8 +109,8 @@ def check_root(
         yield Section(folder, name, [*_rows(dataset, measured)], seconds / 3600, findings)
 
 
-def _find(root: Path, layout: str) -> tuple[Layout, list[Path]]:
-    """The layout, and the folders that have clips to train on or to test on."""
+def _find(root: Path, layout: str) -> tuple[str, list[Path]]:
+    """The name of the layout, and the folders that have clips to train on or to test on."""
     try:
         found, folders = find_layout(root, "train", layout)
     except UserError as error:
@@ -122,7 +118,7 @@ def _find(root: Path, layout: str) -> tuple[Layout, list[Path]]:
             return find_layout(root, "test", layout)
         except UserError:
             raise error from None
-    return found, sorted({*folders, *found.find(root, "test")})
+    return found, sorted({*folders, *LAYOUTS[found].find(root, "test")})
 
 
 def _read(layout: Layout, folder: Path) -> tuple[Dataset, UserError | None]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from flowasd.data.clips import Clip, Dataset
-from flowasd.data.layouts import AUTO, find_layout
+from flowasd.data.layouts import AUTO, LAYOUTS, find_layout
 from flowasd.data.layouts.layout import name_of, some
 from flowasd.errors import UserError
 
@@ -27,7 +27,7 @@ def read_dataset(root: Path, layout: str = AUTO, machine_type: str = "") -> Data
     """
     found, folders = find_layout(root, "train", layout)
     folder = _only(root, folders, machine_type)
-    dataset = found.read(folder)
+    dataset = LAYOUTS[found].read(folder)
     check(dataset, folder)
     return dataset
 
@@ -46,7 +46,7 @@ def read_test_clips(root: Path, layout: str = AUTO, machine_type: str = "") -> D
     """
     found, folders = find_layout(root, "test", layout)
     folder = _only(root, folders, machine_type)
-    dataset = found.read(folder)
+    dataset = LAYOUTS[found].read(folder)
     if not dataset.test:
         raise UserError(f"{folder}: holds no .wav or .flac clip to test on")
     return replace(dataset, train=())
@@ -137,13 +137,25 @@ def problems(dataset: Dataset, place: Path) -> Iterator[str]:
         yield f"{place}: a machine ID names a file, and must not hold a /: {some(odd)}"
 
 
+def of_type(root: Path, folders: Sequence[Path], machine_type: str) -> list[Path]:
+    """Returns those of the folders that are of a machine type; all if that is empty.
+
+    Raises:
+        UserError: If there are none.
+    """
+    if named := [folder for folder in folders if machine_type in ("", name_of(folder))]:
+        return named
+    raise UserError(f"{root}: no machine type {machine_type}; there are {_names(folders)}")
+
+
+def _names(folders: Sequence[Path]) -> str:
+    return ", ".join(dict.fromkeys(map(name_of, folders)))
+
+
 def _only(root: Path, folders: Sequence[Path], machine_type: str) -> Path:
-    named = [folder for folder in folders if machine_type in ("", name_of(folder))]
+    named = of_type(root, folders, machine_type)
     if len(named) == 1:
         return named[0]
-    names = ", ".join(dict.fromkeys(map(name_of, folders)))
-    if not named:
-        raise UserError(f"{root}: no machine type {machine_type}; there are {names}")
     if len({*map(name_of, named)}) == 1:
         places = some(folder.relative_to(root) for folder in named)
         raise UserError(
@@ -151,6 +163,6 @@ def _only(root: Path, folders: Sequence[Path], machine_type: str) -> Path:
             "--config.data.root, or those to join with --config.data.train_on"
         )
     raise UserError(
-        f"{root}: several machine types ({names}); name one: {named[-1]}, or "
+        f"{root}: several machine types ({_names(folders)}); name one: {named[-1]}, or "
         f"--config.data.machine_type={name_of(named[-1])}"
     )

@@ -15,9 +15,10 @@ from flowasd.data.archives import unpack
 from flowasd.errors import UserError
 
 TYPES = ["fan", "slider", "ToyCar", "ToyCarEmu"]
+_BYTES = random.Random(0)
 CLIPS = {
-    "train/normal_id_00_00000000.wav": os.urandom(1000),
-    "test/anomaly_id_00_00000000.wav": os.urandom(500),
+    "train/normal_id_00_00000000.wav": _BYTES.randbytes(1000),
+    "test/anomaly_id_00_00000000.wav": _BYTES.randbytes(500),
 }
 
 
@@ -229,3 +230,18 @@ def test_an_interruption_leaves_no_half_folder(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         unpack(archive, tmp_path / "root", TYPES)
     assert files(tmp_path / "root") == {}
+
+
+def test_a_compression_that_python_does_not_know_is_no_damage(tmp_path):
+    """Method 97, as WavPack has it, in the headers of every file and in the list of files."""
+    archive = zipped(tmp_path / "a.zip", below("slider/"))
+    content = archive.read_bytes()
+    for signature, place in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
+        parts = content.split(signature)
+        at = place - len(signature)
+        parts[1:] = [part[:at] + b"\x61\x00" + part[at + 2 :] for part in parts[1:]]
+        content = signature.join(parts)
+    archive.write_bytes(content)
+    with pytest.raises(UserError, match="compressed in a way that Python cannot read"):
+        unpack(archive, tmp_path / "root", TYPES)
+    assert not files(tmp_path / "root")

@@ -8,7 +8,7 @@ from shutil import copytree
 import pytest
 
 from flowasd.data.dataset import ID, conditioned, join, machine_types, read_dataset, read_test_clips
-from flowasd.data.layouts import AUTO, find_layout, parse_clip
+from flowasd.data.layouts import AUTO, LAYOUTS, find_layout, parse_clip
 from flowasd.data.layouts.dcase2021 import read_attributes
 from flowasd.data.source import DataConfig, open_source
 from flowasd.errors import UserError
@@ -72,7 +72,7 @@ def test_the_real_files_of_2023_are_read(recordings):
 
 def test_the_real_file_of_mimii_is_found_from_above(recordings):
     layout, (folder,) = find_layout(recordings / "mimii", "train")
-    (clip,) = layout.read(folder).train
+    (clip,) = LAYOUTS[layout].read(folder).train
     assert (folder.name, clip.machine_id, clip.label) == ("slider", "id_00", 0)
 
 

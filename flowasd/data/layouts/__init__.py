@@ -22,8 +22,8 @@ LAYOUTS: dict[str, Layout] = {
 }
 
 
-def find_layout(root: Path, split: str, name: str = AUTO) -> tuple[Layout, list[Path]]:
-    """Returns the layout of recordings, and the folders of machine types that have a split.
+def find_layout(root: Path, split: str, name: str = AUTO) -> tuple[str, list[Path]]:
+    """Returns the layout's name, and the folders of machine types that have clips of a split.
 
     Args:
         root: A folder, or a file that lists recordings.
@@ -35,14 +35,14 @@ def find_layout(root: Path, split: str, name: str = AUTO) -> tuple[Layout, list[
     """
     if not root.exists():
         raise UserError(f"{root}: no such folder; name the one that holds slider/{split}")
-    for layout in LAYOUTS.values() if name == AUTO else [LAYOUTS[name]]:
-        folders = layout.find(root, split)
+    for known in LAYOUTS if name == AUTO else [name]:
+        folders = LAYOUTS[known].find(root, split)
         if name == AUTO:
-            folders = [own for own in folders if layout.claims(own)]
+            folders = [own for own in folders if LAYOUTS[known].claims(own)]
         if folders:
-            return layout, folders
+            return known, folders
     if name == AUTO and (folders := dcase2020.find(root, split)):
-        return dcase2020.LAYOUT, folders  # whose error says what is wrong with the names
+        return "dcase2020", folders  # whose error says what is wrong with the names
     raise UserError(
         f"{root}: no {split}/ in it or below; name the folder that holds slider/{split}, or the "
         f"layout of the recordings: --config.data.layout={'|'.join(LAYOUTS)}"
@@ -66,4 +66,4 @@ def parse_clip(path: Path, name: str = AUTO) -> Clip:
             return layout.parse_clip(path)
         except UserError:
             continue
-    raise UserError(f"{path}: not a DCASE file name; expected {dcase2020.EXPECTED}")
+    return dcase2020.parse_clip(path)  # whose error says what is expected

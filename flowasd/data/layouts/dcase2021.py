@@ -19,20 +19,20 @@ from pathlib import Path
 
 from flowasd.data.audio import list_audio
 from flowasd.data.clips import Clip, Dataset
-from flowasd.data.layouts.layout import Layout, Misnamed, folders_with, name_of, some
+from flowasd.data.layouts.layout import LABELS, Layout, NameForm, folders_with, name_of
 from flowasd.errors import UserError
 
 DOMAIN_TESTS = ("source_test", "target_test")  # of 2021
 FOLDERS = {"train": ("train",), "test": ("test", *DOMAIN_TESTS)}
-EXPECTED = (
+NAME = NameForm(
+    "DCASE",
     "section_00_source_train_normal_0000_vel_300.wav, section_00_source_test_0000.wav or "
-    "section_00_0000.wav (or .flac)"
+    "section_00_0000.wav (or .flac)",
+    re.compile(
+        r"(?P<section>section_[0-9]{2})(?:_(?P<domain>source|target)_(?:train|test))?"
+        r"(?:_(?P<state>normal|anomaly))?_[0-9]+(?:_(?P<attributes>.+))?\.(?i:wav|flac)"
+    ),
 )
-_NAME = re.compile(
-    r"(?P<section>section_[0-9]{2})(?:_(?P<domain>source|target)_(?:train|test))?"
-    r"(?:_(?P<state>normal|anomaly))?_[0-9]+(?:_(?P<attributes>.+))?\.(?i:wav|flac)"
-)
-_LABELS = {"normal": 0, "anomaly": 1, None: None}
 
 Attributes = tuple[tuple[str, str], ...]
 
@@ -43,10 +43,8 @@ def parse_clip(path: Path) -> Clip:
     Raises:
         UserError: If the name does not have this form.
     """
-    match = _NAME.fullmatch(path.name)
-    if match is None:
-        raise UserError(f"{path}: not a DCASE file name; expected {EXPECTED}")
-    label, attributes = _LABELS[match["state"]], parse_attributes(match["attributes"] or "")
+    match = NAME.match(path)
+    label, attributes = LABELS.get(match["state"]), parse_attributes(match["attributes"] or "")
     return Clip(path, match["section"], label, match["domain"], attributes)
 
 
@@ -77,23 +75,13 @@ def read(folder: Path) -> Dataset:
         UserError: If a file of attributes cannot be read.
     """
     paths = {s: [p for n in FOLDERS[s] for p in list_audio(folder / n)] for s in FOLDERS}
-    wrong = [p for own in paths.values() for p in own if not _NAME.fullmatch(p.name)]
     listed = read_attributes(folder)
-    clips = {
-        s: tuple(_clip(p, listed) for p in own if _NAME.fullmatch(p.name))
-        for s, own in paths.items()
-    }
+    train, test = (
+        tuple(_clip(path, listed) for path in filter(NAME.fits, paths[split])) for split in FOLDERS
+    )
     is_2021 = any((folder / name).is_dir() for name in DOMAIN_TESTS)
-    edition = 2021 if is_2021 else 2022
-    dataset = Dataset(name_of(folder), clips["train"], clips["test"], edition)
-    if wrong:
-        raise Misnamed(
-            f"{len(wrong)} file names are not DCASE's ({some(wrong)}); expected {EXPECTED}; "
-            "--config.data.layout=folder takes any names",
-            wrong,
-            dataset,
-        )
-    return dataset
+    dataset = Dataset(name_of(folder), train, test, 2021 if is_2021 else 2022)
+    return NAME.check((path for own in paths.values() for path in own), dataset)
 
 
 def read_attributes(folder: Path) -> dict[str, Attributes]:
@@ -136,7 +124,7 @@ def _stem(name: str) -> str:
 def claims(folder: Path) -> bool:
     """Whether a name has this form."""
     names = [name for split in FOLDERS.values() for name in split]
-    return any(_NAME.fullmatch(p.name) for name in names for p in list_audio(folder / name))
+    return any(NAME.fits(path) for name in names for path in list_audio(folder / name))
 
 
 LAYOUT = Layout(find, read, parse_clip, claims)

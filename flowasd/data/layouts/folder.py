@@ -14,10 +14,8 @@ from pathlib import Path
 
 from flowasd.data.audio import audio_below
 from flowasd.data.clips import MACHINE, Clip, Dataset
-from flowasd.data.layouts.layout import Layout, name_of
+from flowasd.data.layouts.layout import LABELS, Layout, name_of
 from flowasd.errors import UserError
-
-LABELS = {"normal": 0, "abnormal": 1, "anomalous": 1, "anomaly": 1}
 
 
 def parse_clip(path: Path) -> Clip:

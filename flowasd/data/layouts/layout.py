@@ -1,12 +1,15 @@
 """What a layout of recordings is, and what several layouts share."""
 
 import os
+import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from flowasd.data.clips import Clip, Dataset
 from flowasd.errors import UserError
+
+LABELS = {"normal": 0, "anomaly": 1, "anomalous": 1, "abnormal": 1}
 
 
 class Misnamed(UserError):
@@ -20,6 +23,42 @@ class Misnamed(UserError):
     def __init__(self, text: str, paths: Sequence[Path], others: Dataset):
         super().__init__(text)
         self.paths, self.others = paths, others
+
+
+class NameForm(NamedTuple):
+    """The form of the file names of a layout.
+
+    Attributes:
+        owner: Whose names have it.
+        expected: Examples.
+        pattern: The regular expression of a whole name.
+    """
+
+    owner: str
+    expected: str
+    pattern: re.Pattern[str]
+
+    def fits(self, path: Path) -> bool:
+        """Whether a file's name has this form."""
+        return self.pattern.fullmatch(path.name) is not None
+
+    def match(self, path: Path) -> re.Match[str]:
+        """Returns the parts of a file's name; raises a `UserError` if it has another form."""
+        match = self.pattern.fullmatch(path.name)
+        if match is None:
+            raise UserError(f"{path}: not a {self.owner} file name; expected {self.expected}")
+        return match
+
+    def check(self, paths: Iterable[Path], others: Dataset) -> Dataset:
+        """Returns the data set without the misnamed files; raises `Misnamed` if there are any."""
+        if wrong := [path for path in paths if not self.fits(path)]:
+            raise Misnamed(
+                f"{len(wrong)} file names are not {self.owner} ones ({some(wrong)}); expected "
+                f"{self.expected}; --config.data.layout=folder takes any names",
+                wrong,
+                others,
+            )
+        return others
 
 
 class Layout(NamedTuple):

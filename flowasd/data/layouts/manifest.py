@@ -14,12 +14,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from flowasd.data.clips import MACHINE, Clip, Dataset
-from flowasd.data.layouts.layout import Layout
+from flowasd.data.layouts.layout import LABELS, Layout
 from flowasd.errors import UserError
 
 COLUMNS = ("path", "machine_id", "split", "label", "domain")
 SPLITS = ("train", "test")
-LABELS = {"": None, "normal": 0, "0": 0, "anomaly": 1, "abnormal": 1, "anomalous": 1, "1": 1}
+STATES = LABELS | {"0": 0, "1": 1, "": None}
 DOMAINS = {"": None, "source": "source", "target": "target"}
 
 
@@ -83,7 +83,7 @@ def _column(name: str) -> str:
 def _clip(folder: Path, cells: Mapping[str, str], where: str) -> Clip:
     if not cells["path"]:
         raise UserError(f"{where}: names no path")
-    label = LABELS[_choice(cells, "label", where, LABELS)]
+    label = STATES[_choice(cells, "label", where, STATES)]
     domain = DOMAINS[_choice(cells, "domain", where, DOMAINS)]
     attributes = tuple((n, cell) for n, cell in cells.items() if n not in COLUMNS and cell)
     path = folder / Path(cells["path"]).expanduser()

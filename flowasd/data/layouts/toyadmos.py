@@ -10,16 +10,18 @@ from pathlib import Path
 
 from flowasd.data.audio import list_audio
 from flowasd.data.clips import Clip, Dataset
-from flowasd.data.layouts.layout import Layout, Misnamed, folders_with, name_of, some
+from flowasd.data.layouts.layout import Layout, NameForm, folders_with, name_of
 from flowasd.data.layouts.unsplit import hold_out
-from flowasd.errors import UserError
 
 FOLDERS = ("NormalSound_IND", "AnomalousSound_IND")
 CHANNEL = "ch1"
-EXPECTED = "1100010001_ToyCar_case1_normal_IND_ch1_0001.wav"
-_NAME = re.compile(
-    r"(?:[0-9]+_)?[A-Za-z]+_(?P<case>case[0-9]+)_(?P<state>normal|ab[0-9]+)_IND_"
-    r"(?P<channel>ch[0-9])_[0-9]+\.(?i:wav|flac)"
+NAME = NameForm(
+    "ToyADMOS",
+    "1100010001_ToyCar_case1_normal_IND_ch1_0001.wav",
+    re.compile(
+        r"(?:[0-9]+_)?[A-Za-z]+_(?P<case>case[0-9]+)_(?P<state>normal|ab[0-9]+)_IND_ch[0-9]_[0-9]+"
+        r"\.(?i:wav|flac)"
+    ),
 )
 
 
@@ -29,9 +31,7 @@ def parse_clip(path: Path) -> Clip:
     Raises:
         UserError: If the name does not have this form.
     """
-    match = _NAME.fullmatch(path.name)
-    if match is None:
-        raise UserError(f"{path}: not a ToyADMOS file name; expected {EXPECTED}")
+    match = NAME.match(path)
     return Clip(path, match["case"], int(match["state"] != "normal"))
 
 
@@ -49,14 +49,8 @@ def read(folder: Path) -> Dataset:
     cases = sorted(path for path in folder.iterdir() if path.is_dir())
     paths = [path for case in cases for name in FOLDERS for path in list_audio(case / name)]
     first = [path for path in paths if f"_{CHANNEL}_" in path.name]
-    wrong = [path for path in first if not _NAME.fullmatch(path.name)]
-    clips = [parse_clip(path) for path in first if path not in wrong]
-    dataset = Dataset(name_of(folder), *hold_out(clips))
-    if wrong:
-        raise Misnamed(
-            f"{some(wrong)}: not ToyADMOS file names; expected {EXPECTED}", wrong, dataset
-        )
-    return dataset
+    dataset = Dataset(name_of(folder), *hold_out([*map(parse_clip, filter(NAME.fits, first))]))
+    return NAME.check(first, dataset)
 
 
 def claims(folder: Path) -> bool:
