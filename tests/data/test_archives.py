@@ -1,6 +1,5 @@
 """Archives with folders in other places, archives that would escape, damaged ones."""
 
-import os
 import random
 import shutil
 import stat
