@@ -65,7 +65,7 @@ def fit(
         >>> detector = flowasd.fit(noise, config=config)
         >>> detector.known_ids
         ['machine']
-        >>> bool(detector.score(0.1 * noise)[0] > detector.score(noise)[0])
+        >>> bool(detector.score(0.95 * noise)[0] > detector.score(noise)[0])
         True
     """
     settings = config if isinstance(config, RunConfig) else parse(config or pooled_config())

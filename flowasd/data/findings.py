@@ -24,9 +24,10 @@ FAR = 20.0  # dB between the levels of one machine's clips; real clips stay with
 CLIPPED = 0.001  # share of the samples
 OFFSET = 1.0  # deviations from 0
 
-_HIGH = EDGES[:-1] >= 0.8 * RATE / 2  # where a recording of a lower rate is empty
-LOST = 20.0  # dB; real clips stay within 14 of their machine's, upsampled ones are beyond 37
-FLOOR = -98.0  # dB, twice the noise of rounding to 16 bits; real recordings stay above -90
+HIGH = EDGES[:-1] >= 0.8 * RATE / 2  # where a recording of a lower rate is empty
+# experiments/doubts measures what real and upsampled recordings have.
+LOST = 20.0  # dB of `depth` in all bands of `HIGH`
+FLOOR = -98.0  # dB, twice the noise of rounding to 16 bits
 
 Measured = Mapping[Path, Measurement | UserError]
 
@@ -188,20 +189,24 @@ def _of_bands(good: Mapping[Clip, Measurement], folder: Path) -> Iterator[Findin
     lost, place = silent & ~always, {clip: i for i, clip in enumerate(clips)}
     for own in _machines(good).values():
         rows = [place[clip] for clip in own]
-        lost[rows] |= _below(bands[rows])
+        lost[rows] |= depth(bands[rows]) > LOST
     usual = _usual_rate(good)
     for clip, row in zip(clips, lost | always, strict=True):
         named = good[clip].rate < usual  # for its rate
-        if row[_HIGH].all() and not always[_HIGH].all() and not named:
+        if row[HIGH].all() and not always[HIGH].all() and not named:
             first = len(row) - int(np.argmin(row[::-1])) if not row.all() else 0
             text = f"has no sound above {EDGES[first] / 1000:g} kHz, and other clips have some"
             yield _doubt("highs", clip, f"{text}; was it recorded at a lower rate?")
 
 
-def _below(bands: Float[np.ndarray, "clip band"]) -> Bool[np.ndarray, "clip band"]:
-    """Where clips are far below the median of all, and more so than in their best bands."""
+def depth(bands: Float[np.ndarray, "clip band"]) -> Float[np.ndarray, "clip band"]:
+    """Returns how far clips of one machine are below their median in dB.
+
+    It counts from the lower quartile over the bands that are not `HIGH`, so that a softer
+    recording is not deeper.
+    """
     below = np.median(bands, 0) - bands
-    return below - np.quantile(below[:, ~_HIGH], 0.25, 1, keepdims=True) > LOST
+    return below - np.quantile(below[:, ~HIGH], 0.25, 1, keepdims=True)
 
 
 def _machines(good: Mapping[Clip, Measurement]) -> dict[str, Sequence[Clip]]:

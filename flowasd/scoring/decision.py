@@ -123,24 +123,35 @@ def with_p_values(
     return [clip._replace(p_values=row) for clip, row in zip(judged, rows, strict=True)]
 
 
-def foreign(score: float, normal: Scores) -> str | None:
-    """Says that a recording is farther from normal than a fault explains.
-
-    Its distance is that of its NLL from the median of normal clips, in units of that of their 90 %
-    quantile. Anomalous clips of DCASE's slide rails reach 28; clips of toy cars and toy trains that
-    are scored as slide rails lie at 18 to 137. Machines that sound alike, such as bearings, at 1 to
-    19, are not noticed.
+def distance_from_normal(score: float, normal: Scores) -> float:
+    """Returns how far an NLL lies above the median of normal clips.
 
     Args:
         score: The mean NLL of a recording.
-        normal: Those of normal clips of the machine; of fewer than two nothing is said.
+        normal: Those of normal clips of the machine.
+
+    Returns:
+        The distance in units of that of their 90 % quantile; 0 where they do not spread.
+    """
+    if len(normal) < 2 or (spread := float(np.quantile(normal, 0.9) - np.median(normal))) <= 0:
+        return 0.0
+    return (score - float(np.median(normal))) / spread
+
+
+def foreign(score: float, normal: Scores) -> str | None:
+    """Says that a recording is farther from normal than a fault explains.
+
+    `experiments/doubts` measures how far faults and other machines are. Machines that sound alike
+    are not noticed.
+
+    Args:
+        score: The mean NLL of a recording.
+        normal: Those of normal clips of the machine.
 
     Returns:
         The reason to doubt the machine ID; `None` if there is none.
     """
-    if len(normal) < 2 or (spread := float(np.quantile(normal, 0.9) - np.median(normal))) <= 0:
-        return None
-    distance = (score - float(np.median(normal))) / spread
+    distance = distance_from_normal(score, normal)
     if distance < FOREIGN:
         return None
     return (

@@ -1,7 +1,7 @@
 """Transfers from a server on this machine that cuts connections, is busy, or lies."""
 
 import hashlib
-import os
+import random
 
 import pytest
 
@@ -11,7 +11,7 @@ from flowasd.data.transfer import fetch_file, fetch_json
 from flowasd.errors import UserError
 from tests.data.server import Answer, serving
 
-CONTENT = os.urandom(200_000)
+CONTENT = random.Random(0).randbytes(200_000)
 MD5 = hashlib.md5(CONTENT).hexdigest()
 
 
