@@ -21,7 +21,13 @@ from flowasd.run.enrolment_file import load_enrolments
 from flowasd.run.reference_file import load_reference
 from flowasd.run.restored import restore_best
 from flowasd.run.workdir import settings_of
-from flowasd.scoring.decision import Calibration, foreign, shortage, with_p_values
+from flowasd.scoring.decision import (
+    Calibration,
+    distance_from_normal,
+    foreign,
+    shortage,
+    with_p_values,
+)
 from flowasd.scoring.enrolment import Row, enrol, extended, extended_calibration
 from flowasd.scoring.frame_nll import frame_nll
 from flowasd.scoring.reference import Reference
@@ -194,19 +200,26 @@ class BandDetector:
             judged |= zip(some, ranked, strict=True)
         return [judged[i] for i in range(len(bands))]
 
-    def doubt(
-        self, bands: Float[np.ndarray, "_ band"], machine_id: str, judged: Judged
-    ) -> str | None:
-        """Says why the score of a recording is to be doubted; `None` if there is no reason.
+    def doubts(
+        self,
+        bands: Sequence[Float[np.ndarray, "_ band"]],
+        machine_ids: Sequence[str],
+        judged: Sequence[Judged],
+    ) -> list[str | None]:
+        """Says why the scores of recordings are to be doubted; `None` where there is no reason.
 
         Args:
-            bands: Bands `(time, band)` in dB.
-            machine_id: The ID under which it was judged.
-            judged: What was said of it.
+            bands: Bands `(time, band)` in dB of every recording.
+            machine_ids: The ID under which each was judged.
+            judged: What was said of each.
         """
-        lost = lost_highs(bands, self.statistics, self.frontend)
-        normal = self.normal_scores(self.full_id(machine_id), "mean")
-        return lost or foreign(judged.scores["mean"], normal)
+        scores, far = np.array([one.scores["mean"] for one in judged]), np.zeros(len(judged))
+        for machine_id in dict.fromkeys(machine_ids):
+            own = [i for i, other in enumerate(machine_ids) if other == machine_id]
+            normal = self.normal_scores(self.full_id(machine_id), "mean")
+            far[own] = distance_from_normal(scores[own], normal)
+        lost = (lost_highs(clip, self.statistics, self.frontend) for clip in bands)
+        return [highs or foreign(distance) for highs, distance in zip(lost, far, strict=True)]
 
     def calibrated(self) -> Calibration:
         """Returns its calibration; raises a `UserError` if it has none."""

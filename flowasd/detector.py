@@ -263,10 +263,12 @@ class Detector(BandDetector):
             self.machine_id_of(name) for name, _ in named
         ]
         heard = [own for _, own in named]
-        judged = self.judge([own.bands for own in heard], ids)
-        for (name, own), machine_id, one in zip(named, ids, judged, strict=True):
+        bands = [own.bands for own in heard]
+        judged = self.judge(bands, ids)
+        doubts = self.doubts(bands, ids, judged)
+        for (name, _), one, doubt in zip(named, judged, doubts, strict=True):
             check_finite(one, name)
-            if doubt := self.doubt(own.bands, machine_id, one):
+            if doubt:
                 warnings.warn(f"{name}: {doubt}", stacklevel=3)
         return heard, judged
 

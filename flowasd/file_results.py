@@ -6,7 +6,6 @@ from pathlib import Path
 
 from flowasd.band_detector import CLIPS_AT_ONCE, BandDetector
 from flowasd.errors import UserError
-from flowasd.features.compute import Bands
 from flowasd.features.hearing import Heard, hear
 from flowasd.scoring.rules import Judged, check_finite
 
@@ -61,21 +60,21 @@ def _score_some(
         results.append(Result(path, known))
         del result  # a long clip must go before the next one comes
     scored = [result.machine_id for result in results if result.error is None]
-    judged = zip(heard, detector.judge(heard, scored), strict=True)
-    return [r if r.error else _with(r, *next(judged), detector) for r in results]
+    judged = detector.judge(heard, scored)
+    said = zip(judged, detector.doubts(heard, scored, judged), strict=True)
+    rule = detector.config.score.rule
+    return [result if result.error else _with(result, *next(said), rule) for result in results]
 
 
-def _with(result: Result, bands: Bands, judged: Judged, detector: BandDetector) -> Result:
-    rule, scores = detector.config.score.rule, judged.scores
+def _with(result: Result, judged: Judged, doubt: str | None, rule: str) -> Result:
     try:
         check_finite(judged, result.path)
     except UserError as error:
         return replace(result, error=error)
-    doubt = detector.doubt(bands, result.machine_id, judged)
     return replace(
         result,
-        score=scores[rule],
+        score=judged.scores[rule],
         p_value=judged.p_values[rule],
-        scores=scores,
+        scores=judged.scores,
         warning=f"{result.path}: {doubt}" if doubt else None,
     )

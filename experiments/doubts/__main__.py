@@ -53,7 +53,7 @@ def distances(
             if result.error is not None:
                 raise result.error
             normal = detector.normal_scores(result.machine_id, "mean")
-            far = distance_from_normal(result.scores["mean"], normal)
+            (far,) = distance_from_normal(np.array([result.scores["mean"]]), normal).tolist()
             yield Distance(seed, clips, result.machine_id, result.path.name, round(far, 2))
 
 

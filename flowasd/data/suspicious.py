@@ -4,8 +4,6 @@ They are refused wherever recordings are heard, for training as for scoring, unl
 `config.data.suspicious` is `keep`.
 """
 
-import math
-
 import numpy as np
 from jaxtyping import Float
 
@@ -14,6 +12,7 @@ from flowasd.errors import UserError
 LOUDEST = 10.0  # full scale is 1; the overshoot of a resampler or a mix stays far below
 QUIETEST = 1e-5  # -100 dB, below the noise of any 16-bit converter
 
+_BEGINNING = 2**12
 _AT_ONCE = 2**20
 
 ANSWERS = ("refuse", "warn", "keep")  # of `config.data.suspicious`
@@ -41,7 +40,7 @@ def suspicion(samples: Float[np.ndarray, " samples"], window: int) -> str | None
             f"has {samples.size} samples, less than half of the analysis window of {window}; "
             "record for longer"
         )
-    if _deviation(samples) < QUIETEST:
+    if not _varies(samples):
         return (
             "its first channel is silent, or has one value throughout; check the microphone, or "
             "export another channel"
@@ -49,9 +48,15 @@ def suspicion(samples: Float[np.ndarray, " samples"], window: int) -> str | None
     return None
 
 
-def _deviation(samples: Float[np.ndarray, " samples"]) -> float:
-    """The standard deviation, of which no array as long as the samples is made."""
+def _varies(samples: Float[np.ndarray, " samples"]) -> bool:
+    """Whether the standard deviation is `QUIETEST` at least, which most beginnings tell."""
+    enough = QUIETEST**2 * samples.size
+    return any(_squares(part) >= enough for part in (samples[:_BEGINNING], samples))
+
+
+def _squares(samples: Float[np.ndarray, " samples"]) -> float:
+    """The sum of squares around the mean, for which no array as long as the samples is made."""
     mean = samples.mean()
     starts = range(0, samples.size, _AT_ONCE)
     parts = (samples[first : first + _AT_ONCE] - mean for first in starts)
-    return math.sqrt(sum(float(np.dot(part, part)) for part in parts) / samples.size)
+    return sum(float(np.dot(part, part)) for part in parts)

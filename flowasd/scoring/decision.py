@@ -123,35 +123,32 @@ def with_p_values(
     return [clip._replace(p_values=row) for clip, row in zip(judged, rows, strict=True)]
 
 
-def distance_from_normal(score: float, normal: Scores) -> float:
-    """Returns how far an NLL lies above the median of normal clips.
+def distance_from_normal(scores: Scores, normal: Float[np.ndarray, " normal"]) -> Scores:
+    """Returns how far NLLs lie above the median of normal clips.
 
     Args:
-        score: The mean NLL of a recording.
-        normal: Those of normal clips of the machine.
+        scores: The mean NLL of recordings of a machine ID.
+        normal: Those of normal clips of the same ID.
 
     Returns:
-        The distance in units of that of their 90 % quantile; 0 where they do not spread.
+        The distances in units of that of their 90 % quantile; 0 where they do not spread.
     """
-    if len(normal) < 2 or (spread := float(np.quantile(normal, 0.9) - np.median(normal))) <= 0:
-        return 0.0
-    return (score - float(np.median(normal))) / spread
+    median, tail = np.quantile(normal, [0.5, 0.9]) if len(normal) > 1 else (0.0, 0.0)
+    return (scores - median) / (tail - median) if tail > median else np.zeros_like(scores)
 
 
-def foreign(score: float, normal: Scores) -> str | None:
+def foreign(distance: float) -> str | None:
     """Says that a recording is farther from normal than a fault explains.
 
     `experiments/doubts` measures how far faults and other machines are. Machines that sound alike
     are not noticed.
 
     Args:
-        score: The mean NLL of a recording.
-        normal: Those of normal clips of the machine.
+        distance: Its distance from normal, as `distance_from_normal` returns it.
 
     Returns:
         The reason to doubt the machine ID; `None` if there is none.
     """
-    distance = distance_from_normal(score, normal)
     if distance < FOREIGN:
         return None
     return (

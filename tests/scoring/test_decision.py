@@ -11,6 +11,7 @@ from flowasd.scoring.decision import (
     NormalScores,
     clips_needed,
     discoveries,
+    distance_from_normal,
     foreign,
     gamma_threshold,
     p_values,
@@ -34,11 +35,12 @@ def test_p_value_is_the_share_of_clips_that_are_no_lower_itself_among_them(score
 
 def test_a_foreign_recording_is_told_by_its_distance_from_normal():
     """Median 5, 90 % quantile 9: thirty times the distance between them is 120."""
-    normal = np.arange(11.0)
-    assert foreign(5 + 4 * 29.9, normal) is None
-    assert "lies 30 times" in (foreign(5 + 4 * 30.0, normal) or "")
-    assert foreign(1e9, normal[:1]) is None  # one clip has no spread
-    assert foreign(1e9, np.zeros(5)) is None
+    near, far = distance_from_normal(np.array([5 + 4 * 29.9, 5 + 4 * 30.0]), np.arange(11.0))
+    assert (near, far) == pytest.approx((29.9, 30))
+    assert foreign(near) is None
+    assert "lies 30 times" in (foreign(30.0) or "")
+    for normal in (np.arange(1.0), np.zeros(5)):  # which do not spread
+        np.testing.assert_array_equal(distance_from_normal(np.array([1e9]), normal), 0)
 
 
 @pytest.mark.parametrize("count", [1, 9, 20, 99])
