@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from ml_collections import ConfigDict
 
-from configs import slider, slider_best, slider_image, smoke
+from configs import slider, slider_best, slider_image, slider_one, smoke
 from flowasd.config import RunConfig, default_config, level, parse, reference
 from flowasd.errors import UserError
 from flowasd.run.workdir import flat
@@ -15,7 +15,7 @@ from flowasd.settings import build, walk
 from tests.conftest import REPO, smoke_config
 
 
-@pytest.mark.parametrize("config", [slider, slider_best, slider_image, smoke])
+@pytest.mark.parametrize("config", [slider, slider_best, slider_image, slider_one, smoke])
 def test_configs_are_sound(config):
     parse(config.get_config())
 

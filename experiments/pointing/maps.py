@@ -160,8 +160,9 @@ def integrated_by_rank(scene: Scene) -> Map:
         part = e.spectra[times]
         order = np.argsort(np.argsort(-part, axis=0, kind="stable"), axis=0, kind="stable")
         normal = np.take_along_axis(ranked(scene.quantiles, len(part)), order, 0)
-        weights = rank_weights(len(part), frontend.pooling.decay)[order]
-        total[times] += slope * weights * (part - normal)
+        pooling, size = frontend.pooling, len(part)
+        weights = np.asarray(rank_weights(size, size, pooling.decay, pooling.background))
+        total[times] += slope * weights[order] * (part - normal)
     return gaussian_filter(total, SMOOTHING)
 
 

@@ -66,7 +66,8 @@ def method_names() -> list[str]:
     one = MACHINES.value == "one"
     several = {"slider_best", *SEVERAL_IDS} if one else set()
     if METHOD_NAMES.value is None:
-        return [name for name in ("slider", "slider_best", *METHODS) if name not in several]
+        flows = ("slider", "slider_one") if one else ("slider", "slider_best")
+        return [name for name in (*flows, *METHODS) if name not in several]
     for name in METHOD_NAMES.value:
         if name not in METHODS:
             config_named(name, f"--methods: {name} is no baseline")

@@ -19,7 +19,7 @@ BLOCK = 10  # seconds; of a long clip, so many are computed at once
 
 Bands = Float[np.ndarray, "time band"]
 
-_pool_window = jax.jit(rank_weighted, static_argnames="decay")
+_pool_window = jax.jit(rank_weighted, static_argnames=("decay", "background"))
 
 
 def compute_bands(
@@ -83,9 +83,10 @@ def _pooled(
 ) -> Float[np.ndarray, "_ band"]:
     """The same as `pool`, one window after the other."""
     window, hop = frontend.windows
+    decay, background = frontend.pooling.decay, frontend.pooling.background
     frame, pooled = np.zeros((window, frontend.n_bands), np.float32), []
     for first in window_starts(len(spectra), window, hop):
         some = spectra[first : first + window]
         frame[: len(some)] = some
-        pooled.append(np.asarray(_pool_window(frame, len(some), decay=frontend.pooling.decay)))
+        pooled.append(np.asarray(_pool_window(frame, len(some), decay, background)))
     return np.stack(pooled)

@@ -211,7 +211,8 @@ def bands(
     window, hop = frontend.windows
     if not window:
         return spectra
-    pooled = partial(pool, window=window, hop=hop, decay=frontend.pooling.decay)
+    decay, background = frontend.pooling.decay, frontend.pooling.background
+    pooled = partial(pool, window=window, hop=hop, decay=decay, background=background)
     return jax.vmap(pooled)(spectra, 1 + n_samples // frontend.hop_length)
 
 

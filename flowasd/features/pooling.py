@@ -21,27 +21,58 @@ class PoolingConfig:
     decay: float = key(
         0.95, "weight of a rank relative to the rank before; 1 is the mean", minimum=0, maximum=1
     )
+    background: float = key(
+        0.0,
+        "share of the same average from the softest frame on that is taken away",
+        minimum=0,
+        below=1,
+    )
 
 
 def rank_weighted(
-    frames: Float[Array, "time band"], n_frames: Int[Array, ""], decay: float
+    frames: Float[Array, "time band"],
+    n_frames: Int[Array, ""],
+    decay: float,
+    background: float = 0.0,
 ) -> Float[Array, " band"]:
-    """Sorts every band over time, descending, and averages it with weights `decay ** rank`.
+    """Sorts every band over time, descending, and averages it with the weights of `rank_weights`.
 
     After Guan et al., "Time-Weighted Frequency Domain Audio Representation with GMM Estimator for
-    Anomalous Sound Detection", 2023, equation 3. A decay of 1 gives the mean, a decay near 0 the
-    maximum.
+    Anomalous Sound Detection", 2023, equation 3, which has no background.
 
     Args:
         frames: Bands in dB.
         n_frames: Number of frames that count, from the first on; at least 1.
-        decay: Weight of a rank relative to the rank before.
+        decay: As for `rank_weights`.
+        background: As for `rank_weights`.
     """
-    rank = jnp.arange(len(frames))[:, None]
-    counted = rank < n_frames
-    ranked = descending(jnp.where(counted, frames, -jnp.inf))
-    weight = jnp.where(counted, jnp.power(decay, rank), 0.0)
-    return (weight * jnp.where(counted, ranked, 0.0)).sum(0) / weight.sum(0)
+    counted = jnp.arange(len(frames)) < n_frames
+    ranked = descending(jnp.where(counted[:, None], frames, -jnp.inf))
+    weights = rank_weights(len(frames), n_frames, decay, background)
+    return (weights[:, None] * jnp.where(counted[:, None], ranked, 0.0)).sum(0)
+
+
+def rank_weights(
+    size: int, n_frames: Int[Array, ""] | int, decay: float, background: float = 0.0
+) -> Float[Array, " rank"]:
+    """Returns the weight of every rank, the loudest first.
+
+    The weights `decay ** rank` make the average of a band's loud moments: a decay of 1 gives the
+    mean, a decay near 0 the maximum. The same weights from the softest frame on make the average of
+    its quiet moments, of which a share is taken away.
+
+    Args:
+        size: Number of weights.
+        n_frames: Number of ranks that count, at least 1; the others weigh nothing.
+        decay: Weight of a rank relative to the rank before.
+        background: Share of the quiet average. The weights sum to one less this share.
+    """
+    rank = jnp.arange(size)
+    loud, quiet = (
+        jnp.where(rank < n_frames, jnp.power(decay, jnp.maximum(one, 0)), 0.0)
+        for one in (rank, n_frames - 1 - rank)
+    )
+    return loud / loud.sum() - background * quiet / quiet.sum()
 
 
 @jax.jit
@@ -67,6 +98,7 @@ def pool(
     window: int,
     hop: int,
     decay: float,
+    background: float = 0.0,
 ) -> Float[Array, "pooled band"]:
     """Pools the frames of one clip over windows; the last window ends where the clip ends.
 
@@ -78,7 +110,8 @@ def pool(
         n_frames: Number of frames of the clip.
         window: Frames of a window.
         hop: Distance between windows in frames.
-        decay: As for `rank_weighted`.
+        decay: As for `rank_weights`.
+        background: As for `rank_weights`.
     """
     size = min(window, len(frames))
     first = jnp.minimum(
@@ -87,7 +120,7 @@ def pool(
 
     def one(start: Int[Array, ""]) -> Float[Array, " band"]:
         cut = jax.lax.dynamic_slice_in_dim(frames, start, size)
-        return rank_weighted(cut, jnp.minimum(n_frames, size), decay)
+        return rank_weighted(cut, jnp.minimum(n_frames, size), decay, background)
 
     return jax.lax.map(one, first)
 
@@ -100,9 +133,3 @@ def n_pooled(n_frames: int, window: int, hop: int) -> int:
 def window_starts(n_frames: int, window: int, hop: int) -> Int[np.ndarray, " pooled"]:
     """Returns the first frame of every window of a clip of `n_frames`, as `pool` lays them."""
     return np.minimum(hop * np.arange(n_pooled(n_frames, window, hop)), max(n_frames - window, 0))
-
-
-def rank_weights(n_frames: int, decay: float) -> Float[np.ndarray, " rank"]:
-    """Returns the weight of every rank in `rank_weighted`, the loudest first; their sum is 1."""
-    weight = np.power(decay, np.arange(n_frames, dtype=np.float64))
-    return weight / weight.sum()

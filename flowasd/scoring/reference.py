@@ -66,7 +66,9 @@ def normal_frame(
     window = min(frontend.windows[0], n_spectra)
     if not window:
         return mean_level(quantiles)
-    return rank_weights(window, frontend.pooling.decay) @ ranked(quantiles, window)
+    pooling = frontend.pooling
+    weights = rank_weights(window, window, pooling.decay, pooling.background)
+    return np.asarray(weights) @ ranked(quantiles, window)
 
 
 def mean_latents(
@@ -118,4 +120,5 @@ def quantiles_of(
         latents.append(jnp.repeat(base.mean[machine][None, None], frames, axis=1))
     frame = np.asarray(flow.inverse(latents, jnp.array([machine])))[0, :, :, 0].mean(0)
     wanted = frame * statistics.std + statistics.mean
-    return others + (wanted - normal_frame(others, n_spectra, frontend))
+    moved = wanted - normal_frame(others, n_spectra, frontend)
+    return others + moved / (1 - (frontend.pooling.background if frontend.windows[0] else 0))

@@ -1,5 +1,7 @@
 """Pooling against plain loops, and what a pooled front-end gives for clips of any length."""
 
+from itertools import product
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,21 +15,26 @@ from flowasd.features.pooling import PoolingConfig, descending, n_pooled, pool, 
 FRAMES = np.random.default_rng(0).normal(-40, 10, size=(23, 5)).astype(np.float32)
 
 
-def by_hand(frames, decay):
-    """Guan et al. 2023: sorted from the loudest on, weighted by powers of the decay."""
+def by_hand(frames, decay, background=0.0):
+    """Guan et al. 2023: sorted from the loudest on, weighted by powers of the decay.
+
+    Of what comes out when it is sorted from the softest on, a share is taken away.
+    """
     pooled = np.zeros(frames.shape[1])
-    for band in range(frames.shape[1]):
-        ranked = sorted(frames[:, band].tolist(), reverse=True)
+    for band, share in product(range(frames.shape[1]), (1.0, -background)):
+        ranked = sorted(frames[:, band].tolist(), reverse=share > 0)
         weights = [decay**rank for rank in range(len(ranked))]
-        pooled[band] = sum(w * v for w, v in zip(weights, ranked, strict=True)) / sum(weights)
+        average = sum(w * v for w, v in zip(weights, ranked, strict=True)) / sum(weights)
+        pooled[band] += share * average
     return pooled
 
 
+@pytest.mark.parametrize("background", [0.0, 0.5])
 @pytest.mark.parametrize("decay", [0.5, 0.95, 1.0])
 @pytest.mark.parametrize("n_frames", [1, 7, 23])
-def test_rank_weighting_is_that_of_the_paper(decay, n_frames):
-    pooled = rank_weighted(jnp.asarray(FRAMES), jnp.int32(n_frames), decay)
-    np.testing.assert_allclose(pooled, by_hand(FRAMES[:n_frames], decay), rtol=1e-5)
+def test_rank_weighting_is_that_of_the_paper_less_the_background(decay, n_frames, background):
+    pooled = rank_weighted(jnp.asarray(FRAMES), jnp.int32(n_frames), decay, background)
+    np.testing.assert_allclose(pooled, by_hand(FRAMES[:n_frames], decay, background), rtol=1e-5)
 
 
 def test_any_floats_are_sorted():

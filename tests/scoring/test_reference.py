@@ -1,5 +1,7 @@
 """Statistics of normal clips, against NumPy and the pooling itself."""
 
+from dataclasses import replace
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ from flowasd.scoring.reference import (
 FRONTEND = FrontendConfig(
     sample_rate=100, n_fft=20, hop_length=10, n_bands=4, pooling=PoolingConfig(window=30.0)
 )
+LOUDER = replace(FRONTEND, pooling=PoolingConfig(window=30.0, background=0.5))
 
 
 @pytest.fixture
@@ -27,17 +30,23 @@ def clip():
     return np.random.default_rng(0).normal(-40, 5, size=(300, 4))
 
 
-def test_the_normal_frame_of_one_clip_is_its_pooled_frame(clip):
+@pytest.mark.parametrize("frontend", [FRONTEND, LOUDER])
+def test_the_normal_frame_of_one_clip_is_its_pooled_frame(clip, frontend):
     """But for what 33 quantiles leave out, which is small beside a spread of 5 dB."""
     quantiles = mean_quantiles([clip])
-    window, hop = FRONTEND.windows
+    window, hop = frontend.windows
     pooled = pool(
-        jnp.asarray(clip, jnp.float32), jnp.asarray(300), window=window, hop=hop, decay=0.95
+        jnp.asarray(clip, jnp.float32),
+        jnp.asarray(300),
+        window=window,
+        hop=hop,
+        decay=0.95,
+        background=frontend.pooling.background,
     )
-    np.testing.assert_allclose(normal_frame(quantiles, 300, FRONTEND), pooled[0], atol=0.3)
+    np.testing.assert_allclose(normal_frame(quantiles, 300, frontend), pooled[0], atol=0.3)
     np.testing.assert_allclose(mean_level(quantiles), clip.mean(0), atol=0.3)
     np.testing.assert_allclose(
-        normal_frame(quantiles, 300, FRONTEND.unpooled), clip.mean(0), atol=0.3
+        normal_frame(quantiles, 300, frontend.unpooled), clip.mean(0), atol=0.3
     )
     ordered = np.sort(clip, 0)[::-1]
     np.testing.assert_allclose(ranked(quantiles, 300)[5:-30], ordered[5:-30], atol=0.6)
@@ -48,7 +57,7 @@ def test_quantiles_are_averaged_over_clips(clip):
     np.testing.assert_allclose(both, mean_quantiles([clip]) + 3, rtol=1e-4)
 
 
-@pytest.mark.parametrize("frontend", [FRONTEND, FRONTEND.unpooled])
+@pytest.mark.parametrize("frontend", [FRONTEND, LOUDER, FRONTEND.unpooled])
 def test_an_enrolled_machine_is_normal_at_the_mean_of_its_base_density(clip, frontend):
     """The flow is a Gaussian at its start, so this is the mean that it was given."""
     rng = np.random.default_rng(1)
