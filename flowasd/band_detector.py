@@ -38,6 +38,10 @@ Own = TypeVar("Own", bound="BandDetector")  # `Self`, which beartype knows in wh
 CLIPS_AT_ONCE = 64
 
 
+class UntoldMachine(UserError):
+    """Neither the name of a file nor its folder tells the machine ID, and several are known."""
+
+
 @dataclass(frozen=True)
 class BandDetector:
     """A trained flow with all that it takes to score the bands of a recording.
@@ -258,8 +262,8 @@ class BandDetector:
         """Returns the machine ID that a file's name tells, or its folder's name, or the only one.
 
         Raises:
-            UserError: If the name tells none and several are known, or it tells one that the
-                detector does not know.
+            UntoldMachine: If neither tells one and several are known.
+            UserError: If the name tells one that the detector does not know.
         """
         try:
             machine_id = clip_of(path, self.config.data).machine_id
@@ -269,7 +273,7 @@ class BandDetector:
                 return folder
             if len(self.known_ids) == 1:
                 return self.known_ids[0]
-            raise UserError(
+            raise UntoldMachine(
                 f"{error}; or give its ID with --machine_id (machine_ids): "
                 f"{', '.join(self.known_ids)}"
             ) from error

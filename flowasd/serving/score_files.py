@@ -11,6 +11,7 @@ from typing import TextIO
 import numpy as np
 from tqdm import tqdm
 
+from flowasd.band_detector import UntoldMachine
 from flowasd.config import RunConfig
 from flowasd.data.audio import find_audio
 from flowasd.detector import Detector
@@ -30,6 +31,8 @@ def score_files(
     fdr: float | None = None,
 ) -> int:
     """Scores files and writes a row for each as it comes; errors go to standard error.
+
+    The files of which nothing tells the machine ID share one line, after the last row.
 
     Args:
         workdir: Folder of a run.
@@ -68,17 +71,23 @@ def score_files(
     elif short := detector.shortage(alpha):
         print(f"flowasd: {short}", file=sys.stderr)
     alpha = detector.config.score.alpha if alpha is None else alpha
-    failed = 0
+    failed, untold = 0, []
     with _open_output(output) as stream:
         write = rows(stream, FILE_COLUMNS)
         for result in results:
             if result.error:
-                print(f"flowasd: {result.error}", file=sys.stderr)
                 failed += 1
+                if isinstance(result.error, UntoldMachine):
+                    untold.append(result.error)
+                else:
+                    print(f"flowasd: {result.error}", file=sys.stderr)
                 continue
             if result.warning:
                 print(f"flowasd: warning: {result.warning}", file=sys.stderr)
             write(file_row(result, alpha))
+    if untold:
+        such = f"{len(untold)} files tell no machine ID, such as " if len(untold) > 1 else ""
+        print(f"flowasd: {such}{untold[0]}", file=sys.stderr)
     if failed:
         print(f"flowasd: {failed} of {len(paths)} files were not scored", file=sys.stderr)
     return 1 if failed else 0

@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+import shutil
 import sys
 
 import numpy as np
@@ -84,3 +85,19 @@ def test_one_line_says_that_the_clips_are_too_few(evaluated, test_clips, tmp_pat
     assert "no alarm is possible at 1 % false alarms" in capsys.readouterr().err
     decisions_of(evaluated, test_clips, tmp_path / "a.csv", alpha=0.5)
     assert "no alarm" not in capsys.readouterr().err
+
+
+def test_files_that_tell_no_machine_share_a_line(evaluated, test_clips, tmp_path, capsys):
+    """One is told by its folder, three by nothing, and one is no audio, which has its own line."""
+    for name in ("id_00/a.flac", "b.flac", "c.flac", "d.flac"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(test_clips[0], tmp_path / name)
+    (tmp_path / "bad.wav").write_bytes(b"RIFF")
+    output = tmp_path / "scores.csv"
+    assert score_files(evaluated, [str(tmp_path)], None, str(output)) == 1
+    assert [row[:2] for row in read_csv(output)[1:]] == [[str(tmp_path / "id_00/a.flac"), "id_00"]]
+    lines = [line for line in capsys.readouterr().err.splitlines() if str(tmp_path) in line]
+    assert len(lines) == 2
+    assert lines[0].startswith(f"flowasd: {tmp_path}/bad.wav: ")
+    assert lines[1].startswith(f"flowasd: 3 files tell no machine ID, such as {tmp_path}/b.flac: ")
+    assert lines[1].endswith("--machine_id (machine_ids): id_00, id_02, id_04, id_06")

@@ -20,7 +20,10 @@ from flowasd.errors import UserError
 
 def parse_clip(path: Path) -> Clip:
     """Raises a `UserError`, because a name tells no machine ID; a folder below the root does."""
-    raise UserError(f"{path}: in the layout `folder`, a file's name tells no machine ID")
+    raise UserError(
+        f"{path}: in the layout `folder`, a file's name tells no machine ID; name its folder after "
+        "the machine"
+    )
 
 
 def find(root: Path, split: str) -> list[Path]:

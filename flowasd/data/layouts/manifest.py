@@ -25,7 +25,10 @@ DOMAINS = {"": None, "source": "source", "target": "target"}
 
 def parse_clip(path: Path) -> Clip:
     """Raises a `UserError`, because a name tells no machine ID; only the manifest does."""
-    raise UserError(f"{path}: in the layout `manifest`, a file's name tells no machine ID")
+    raise UserError(
+        f"{path}: in the layout `manifest`, a file's name tells no machine ID; name its folder after "
+        "the machine"
+    )
 
 
 def find(root: Path, split: str) -> list[Path]:
