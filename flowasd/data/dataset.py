@@ -113,7 +113,7 @@ def problems(dataset: Dataset, place: Path) -> Iterator[str]:
 
     Args:
         dataset: The clips.
-        place: Where they are.
+        place: Where they are; messages name it where no clip's folder tells more.
 
     Yields:
         A line for each reason.
@@ -122,19 +122,26 @@ def problems(dataset: Dataset, place: Path) -> Iterator[str]:
         train = place if place.is_file() else place / "train"  # a manifest has no folder
         yield f"{train}: holds no .wav or .flac clip to train on"
         return
-    if anomalous := [clip.name for clip in dataset.train if clip.label == 1]:
+    if anomalous := [clip for clip in dataset.train if clip.label == 1]:
+        names = some(clip.name for clip in anomalous)
         yield (
-            f"{place / 'train'}: {len(anomalous)} anomalous clips ({some(anomalous)}) where "
-            "only normal ones belong; move them to test/"
+            f"{_place_of(anomalous, place)}: {len(anomalous)} anomalous clips ({names}) where only "
+            "normal ones belong; move them to test/"
         )
     known = {clip.machine_id for clip in dataset.train}
-    if unknown := sorted({clip.machine_id for clip in dataset.test} - known):
+    if unknown := [clip for clip in dataset.test if clip.machine_id not in known]:
+        ids = ", ".join(sorted({clip.machine_id for clip in unknown}))
         yield (
-            f"{place / 'test'}: no clip in train/ is of {', '.join(unknown)}; add training clips "
-            "or remove the test clips"
+            f"{_place_of(unknown, place)}: no training clip is of {ids}; add training clips or "
+            "remove the test clips"
         )
     if odd := sorted(machine_id for machine_id in known if "/" in machine_id):
         yield f"{place}: a machine ID names a file, and must not hold a /: {some(odd)}"
+
+
+def _place_of(clips: Sequence[Clip], place: Path) -> str:
+    """The folders of some clips, or the file that lists them."""
+    return str(place) if place.is_file() else some(sorted({clip.path.parent for clip in clips}))
 
 
 def of_type(root: Path, folders: Sequence[Path], machine_type: str) -> list[Path]:

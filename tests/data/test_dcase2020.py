@@ -164,7 +164,7 @@ def test_anomalous_training_clips_are_refused(tmp_path):
 
 def test_an_id_that_is_only_tested_is_refused(tmp_path):
     make_machine_type(tmp_path / "slider", test=[*TEST, "normal_id_04_00000000.wav"])
-    with pytest.raises(UserError, match=r"no clip in train/ is of id_04"):
+    with pytest.raises(UserError, match=r"slider/test: no training clip is of id_04"):
         read_dataset(tmp_path)
 
 

@@ -157,6 +157,16 @@ def test_training_folders_are_joined_and_another_is_tested(tmp_path):
     assert read_dataset(development).edition == 2020
 
 
+def test_the_folder_of_a_fault_is_named_and_not_another(tmp_path):
+    """The test clips come from another folder than the training clips, which have no test/."""
+    for part, name in (("a/train", "left"), ("b/train", "left"), ("b/test/normal", "right")):
+        (tmp_path / part / name).mkdir(parents=True)
+        (tmp_path / part / name / "0.wav").touch()
+    config = DataConfig(root=str(tmp_path), layout="folder", train_on="a", test_on="b")
+    with pytest.raises(UserError, match=rf"^{tmp_path}/b/test/normal/right: no training clip is"):
+        open_source(config, seed=0)
+
+
 @pytest.mark.parametrize("train_on", ["a", "a+b"])
 def test_the_edition_is_that_of_the_test_clips(train_on, tmp_path):
     """Additional training clips of 2021 do not tell their year; the evaluation set does."""
@@ -236,7 +246,7 @@ MANIFESTS = {
     "twice": ("path\na.wav\na.wav\n", r"line 3: .*a\.wav is there twice"),
     "cells": ("path\na.wav,b\n", r"line 2: has more cells"),
     "path": ("path,label\n,normal\n", r"line 2: names no path"),
-    "anomalous": ("path,label\na.wav,anomaly\n", r"1 anomalous clips"),
+    "anomalous": ("path,label\na.wav,anomaly\n", r"list\.csv: 1 anomalous clips"),
     "column": ("path,Path\na.wav,b\n", r"first line names path twice"),
     "slash": ("path,machine_id\na.wav,a/b\n", r"must not hold a /"),
 }
