@@ -4,12 +4,14 @@
     rail/a.wav,rail_1,train,normal
     rail/b.wav,rail_1,test,anomaly
 
-`path` is relative to the CSV file. The other columns may be missing: `machine_id` is then
+Semicolons or tabs may stand between the cells instead of commas. `path` is relative to the CSV
+file. The other columns may be missing: `machine_id` is then
 "machine", `split` is train, and `label` is unknown. Further columns are attributes; `domain` is
 source or target.
 """
 
 import csv
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from flowasd.data.clips import MACHINE, Clip, Dataset
 from flowasd.data.layouts.layout import LABELS, Layout
 from flowasd.errors import UserError
 
+DELIMITERS = ",;\t"
 COLUMNS = ("path", "machine_id", "split", "label", "domain")
 SPLITS = ("train", "test")
 STATES = LABELS | {"0": 0, "1": 1, "": None}
@@ -50,14 +53,17 @@ def read(path: Path) -> Dataset:
     clips: dict[str, dict[Path, Clip]] = {split: {} for split in SPLITS}
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = csv.DictReader(file, restval="")
+            first = file.readline()
+            file.seek(0)
+            rows = csv.DictReader(file, restval="", delimiter=_delimiter(first))
             names = rows.fieldnames = [_column(name) for name in rows.fieldnames or ()]
             if twice := [name for name in COLUMNS if names.count(name) > 1]:
                 raise UserError(f"{path}: its first line names {twice[0]} twice; rename one")
             if "path" not in names:
                 raise UserError(
-                    f"{path}: its first line must name the columns, with commas between; one must "
-                    f"be path; the others that it may name are {', '.join(COLUMNS[1:])}"
+                    f"{path}: its first line must name the columns, with commas, semicolons or "
+                    f"tabs between, and one must be path; the others that it may name are "
+                    f"{', '.join(COLUMNS[1:])}; it is {textwrap.shorten(first, 80) or 'empty'}"
                 )
             for row in rows:
                 where = f"{path}, line {rows.line_num}"
@@ -75,6 +81,14 @@ def read(path: Path) -> Dataset:
         raise UserError(f"{path}: cannot be read as CSV ({error}); export it as UTF-8") from error
     train, test = (tuple(own[name] for name in sorted(own)) for own in clips.values())
     return Dataset(path.stem, train, test)
+
+
+def _delimiter(first: str) -> str:
+    """What stands between the cells of the first line, one of which is then `path`."""
+    for delimiter in DELIMITERS:
+        if "path" in map(_column, next(csv.reader([first], delimiter=delimiter), ())):
+            return delimiter
+    return DELIMITERS[0]
 
 
 def _column(name: str) -> str:
