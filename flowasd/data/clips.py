@@ -45,7 +45,7 @@ class Dataset:
     """The clips of one machine type, each tuple in the order of the paths.
 
     Attributes:
-        machine_type: Name of the type.
+        machine_type: Name of the type; empty where the layout tells none.
         train: The training clips; none where a folder holds only clips to test on.
         test: The test clips; there may be none.
         edition: The first year of the DCASE challenge whose evaluator judges such clips: 2020, 2021

@@ -26,7 +26,7 @@ def read_dataset(root: Path, layout: str = AUTO, machine_type: str = "") -> Data
             form; or if the clips cannot be used, as `check` says.
     """
     found, folders = find_layout(root, "train", layout)
-    folder = _only(root, folders, machine_type)
+    folder = _only(root, found, folders, machine_type)
     dataset = LAYOUTS[found].read(folder)
     check(dataset, folder)
     return dataset
@@ -45,7 +45,7 @@ def read_test_clips(root: Path, layout: str = AUTO, machine_type: str = "") -> D
             not have the layout's form.
     """
     found, folders = find_layout(root, "test", layout)
-    folder = _only(root, folders, machine_type)
+    folder = _only(root, found, folders, machine_type)
     dataset = LAYOUTS[found].read(folder)
     if not dataset.test:
         raise UserError(f"{folder}: holds no .wav or .flac clip to test on")
@@ -58,7 +58,12 @@ def machine_types(root: Path, layout: str = AUTO) -> list[str]:
     Raises:
         UserError: If there are none.
     """
-    return [name_of(folder) for folder in find_layout(root, "train", layout)[1]]
+    return [type_of(folder) for folder in find_layout(root, "train", layout)[1]]
+
+
+def type_of(place: Path) -> str:
+    """Returns the machine type that a folder, or a file that lists recordings, is called after."""
+    return place.stem if place.is_file() else name_of(place)
 
 
 def join(datasets: Sequence[Dataset]) -> Dataset:
@@ -69,12 +74,13 @@ def join(datasets: Sequence[Dataset]) -> Dataset:
     Raises:
         UserError: If the machine types differ.
     """
-    if len(types := dict.fromkeys(dataset.machine_type for dataset in datasets)) > 1:
+    types = [*dict.fromkeys(own.machine_type for own in datasets if own.machine_type)]
+    if len(types) > 1:
         raise UserError(f"different machine types cannot be trained on together: {some(types)}")
     train = tuple(clip for dataset in datasets for clip in dataset.train)
     test = tuple(clip for dataset in datasets for clip in dataset.test)
     tested = next((dataset for dataset in datasets if dataset.test), datasets[0])
-    return replace(tested, train=train, test=test)
+    return replace(tested, machine_type=types[0] if types else "", train=train, test=test)
 
 
 def conditioned(clip: Clip, condition: str) -> Clip:
@@ -144,23 +150,24 @@ def _place_of(clips: Sequence[Clip], place: Path) -> str:
     return str(place) if place.is_file() else some(sorted({clip.path.parent for clip in clips}))
 
 
-def of_type(root: Path, folders: Sequence[Path], machine_type: str) -> list[Path]:
-    """Returns those of the folders that are of a machine type; all if that is empty.
+def of_type(root: Path, layout: str, folders: Sequence[Path], machine_type: str) -> list[Path]:
+    """Returns those of the folders that are of a machine type; all if nothing names one.
 
     Raises:
         UserError: If there are none.
     """
-    if named := [folder for folder in folders if machine_type in ("", name_of(folder))]:
+    any_type = not machine_type or not LAYOUTS[layout].typed
+    if named := [folder for folder in folders if any_type or type_of(folder) == machine_type]:
         return named
     raise UserError(f"{root}: no machine type {machine_type}; there are {_names(folders)}")
 
 
 def _names(folders: Sequence[Path]) -> str:
-    return ", ".join(dict.fromkeys(map(name_of, folders)))
+    return ", ".join(dict.fromkeys(map(type_of, folders)))
 
 
-def _only(root: Path, folders: Sequence[Path], machine_type: str) -> Path:
-    named = of_type(root, folders, machine_type)
+def _only(root: Path, layout: str, folders: Sequence[Path], machine_type: str) -> Path:
+    named = of_type(root, layout, folders, machine_type)
     if len(named) == 1:
         return named[0]
     if len({*map(name_of, named)}) == 1:

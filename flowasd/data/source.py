@@ -18,6 +18,7 @@ from flowasd.data.dataset import (
     machine_types,
     read_dataset,
     read_test_clips,
+    type_of,
 )
 from flowasd.data.layouts import AUTO, LAYOUTS, parse_clip
 from flowasd.data.simulated.corpus import simulated_corpus
@@ -53,7 +54,9 @@ class DataConfig:
         "how the recordings are laid out; auto recognises all layouts but `folder`",
         choices=ChainMap({AUTO: LAYOUTS["dcase2020"]}, LAYOUTS),
     )
-    machine_type: str = key("", "the machine type, where the root has several")
+    machine_type: str = key(
+        "", "the machine type, where the root has several, or where the layout does not tell it"
+    )
     train_on: str = key(
         "",
         "folders below the root whose training clips are joined, such as "
@@ -149,7 +152,7 @@ def open_source(config: DataConfig, seed: int) -> Source:
     check(dataset, Path(config.root))
     held_out = 0.0 if dataset.test else config.test
     splits = split_clips(dataset.train, seed, config.validation, held_out, config.calibration)
-    source = _source(dataset, {"test": dataset.test} | splits, simulated=not config.root)
+    source = _source(dataset, {"test": dataset.test} | splits, config, simulated=not config.root)
     return source._replace(withheld=not dataset.test)
 
 
@@ -160,7 +163,7 @@ def open_test(config: DataConfig) -> Source:
         UserError: If there is no such folder, or it holds no test clips.
     """
     dataset = _with_conditions(_test_clips(config), config.condition)
-    return _source(dataset, {"test": dataset.test}, simulated=False)
+    return _source(dataset, {"test": dataset.test}, config, simulated=False)
 
 
 def clip_of(path: Path, config: DataConfig) -> Clip:
@@ -213,9 +216,12 @@ def _with_conditions(dataset: Dataset, condition: str) -> Dataset:
     return replace(dataset, train=train, test=test)
 
 
-def _source(dataset: Dataset, splits: dict[str, tuple[Clip, ...]], simulated: bool) -> Source:
+def _source(
+    dataset: Dataset, splits: dict[str, tuple[Clip, ...]], config: DataConfig, simulated: bool
+) -> Source:
+    machine_type = dataset.machine_type or config.machine_type or type_of(Path(config.root))
     labelled = any(clip.label is not None for clip in dataset.test)
-    return Source(dataset.machine_type, simulated, labelled, splits, dataset.edition)
+    return Source(machine_type, simulated, labelled, splits, dataset.edition)
 
 
 def _built_in(config: DataConfig) -> Path:

@@ -42,7 +42,7 @@ def test_every_clip_is_what_its_tree_says(name, tmp_path):
         assert found[path][1:] == tuple(known)
         assert split in ("", found[path][0])
     assert dataset.edition == EDITIONS.get(name, 2020)
-    assert dataset.machine_type == ("list" if root.suffix else "slider")
+    assert dataset.machine_type == ("" if name in ("folder", "manifest") else "slider")
 
 
 @pytest.mark.parametrize("name", ["mimii", "toyadmos"])
@@ -203,6 +203,31 @@ def test_different_machine_types_are_not_joined(tmp_path):
         join([read_dataset(tmp_path / "fan"), read_dataset(other)])
 
 
+@pytest.mark.parametrize("name", ["folder", "manifest"])
+def test_folders_that_name_no_machine_type_are_joined(name, tmp_path):
+    """Recordings of two days of the same machines; the root, or the config, says what they are."""
+    parts = []
+    for day in ("monday", "tuesday"):
+        root, files = make_tree(name, tmp_path / day)
+        parts.append(str(root.relative_to(tmp_path)))
+    config = DataConfig(root=str(tmp_path), layout=name, train_on="+".join(parts))
+    source = open_source(config, seed=0)
+    assert source.machine_type == tmp_path.name
+    assert source.machine_ids == ["left", "right"]
+    assert len(source.splits["train"]) + len(source.splits["validation"]) == 2 * 2 * TRAIN
+    assert (
+        len(source.splits["test"]) == 2 * 2 * 2 * TEST == 2 * sum(f.split == "test" for f in files)
+    )
+    assert open_source(replace(config, machine_type="rail"), seed=0).machine_type == "rail"
+
+
+def test_a_file_or_folder_that_names_no_machine_type_gives_its_own_name(tmp_path):
+    for name, expected in (("folder", "slider"), ("manifest", "list")):
+        root, _ = make_tree(name, tmp_path / name)
+        assert open_source(DataConfig(root=str(root), layout=name), seed=0).machine_type == expected
+        assert machine_types(root, name) == [expected]
+
+
 def test_without_a_test_folder_clips_are_withheld(tmp_path):
     root, _ = make_tree("dcase2020_additional", tmp_path)
     for path in (root / "test").iterdir():
@@ -273,7 +298,11 @@ def test_a_manifest_of_paths_alone_trains_one_machine(tmp_path):
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
 def test_cells_of_a_manifest_are_parted_by_commas_semicolons_or_tabs(delimiter, mark, tmp_path):
     """Excel writes semicolons where a comma is a decimal mark, and a mark of UTF-8 before all."""
-    rows = [("machine_id", "path", "load"), ("rail", '"a, b; c.wav"', "0.5"), ("rail", "d.wav", "1")]
+    rows = [
+        ("machine_id", "path", "load"),
+        ("rail", '"a, b; c.wav"', "0.5"),
+        ("rail", "d.wav", "1"),
+    ]
     text = mark + "".join(delimiter.join(row) + "\r\n" for row in rows)
     (tmp_path / "list.csv").write_bytes(text.encode())
     first, second = read_dataset(tmp_path / "list.csv").train

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from flowasd.data.audio import audio_below
 from flowasd.data.clips import MACHINE, Clip, Dataset
-from flowasd.data.layouts.layout import LABELS, Layout, name_of
+from flowasd.data.layouts.layout import LABELS, Layout
 from flowasd.errors import UserError
 
 
@@ -37,7 +37,7 @@ def read(folder: Path) -> Dataset:
     top = folder / "train" if (folder / "train").is_dir() else folder
     tested = {clip.path for clip in test}
     paths = [path for path in audio_below(top) if path not in tested]
-    return Dataset(name_of(folder), tuple(_clip(top, path) for path in paths), tuple(test))
+    return Dataset("", tuple(_clip(top, path) for path in paths), tuple(test))
 
 
 def _clip(top: Path, path: Path) -> Clip:
@@ -48,4 +48,4 @@ def _clip(top: Path, path: Path) -> Clip:
     return Clip(path, ids[0] if ids else MACHINE, label)
 
 
-LAYOUT = Layout(find, read, parse_clip)
+LAYOUT = Layout(find, read, parse_clip, typed=False)

@@ -73,12 +73,15 @@ class Layout(NamedTuple):
             `UserError` if the path tells no ID.
         claims: Whether the folder of a machine type is laid out in this way. Without it, the
             layout must be named.
+        typed: Whether a folder is called after the machine type. If it is not, the config or the
+            root gives the machine type its name.
     """
 
     find: Callable[[Path, str], list[Path]]
     read: Callable[[Path], Dataset]
     parse_clip: Callable[[Path], Clip]
     claims: Callable[[Path], bool] = lambda folder: False
+    typed: bool = True
 
 
 def folders_with(root: Path, names: Collection[str]) -> list[Path]:

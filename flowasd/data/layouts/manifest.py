@@ -29,8 +29,8 @@ DOMAINS = {"": None, "source": "source", "target": "target"}
 def parse_clip(path: Path) -> Clip:
     """Raises a `UserError`, because a name tells no machine ID; only the manifest does."""
     raise UserError(
-        f"{path}: in the layout `manifest`, a file's name tells no machine ID; name its folder after "
-        "the machine"
+        f"{path}: in the layout `manifest`, a file's name tells no machine ID; name its folder "
+        "after the machine"
     )
 
 
@@ -80,7 +80,7 @@ def read(path: Path) -> Dataset:
     except (UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path}: cannot be read as CSV ({error}); export it as UTF-8") from error
     train, test = (tuple(own[name] for name in sorted(own)) for own in clips.values())
-    return Dataset(path.stem, train, test)
+    return Dataset("", train, test)
 
 
 def _delimiter(first: str) -> str:
@@ -114,4 +114,4 @@ def _choice(cells: Mapping[str, str], column: str, where: str, known: Mapping[st
     return cell
 
 
-LAYOUT = Layout(find, read, parse_clip, claims)
+LAYOUT = Layout(find, read, parse_clip, claims, typed=False)
