@@ -2,8 +2,9 @@
 
     python -m flowasd.data.check ROOT [--layout=NAME] [--machine_type=TYPE] [--json]
 
-Every recording of every machine type at ROOT or below it is decoded once. The exit status is 1 if
-training with the default settings would refuse a machine type, and 0 if not.
+Every recording of every machine type at ROOT or below it is decoded once; with `--train_on` and
+`--test_on`, those that training reads. The exit status is 1 if training with the default settings
+would refuse a machine type, and 0 if not.
 """
 
 import json
@@ -17,11 +18,13 @@ from tqdm import tqdm
 
 from flowasd.command_line import run_command
 from flowasd.data.clips import Clip, Dataset
-from flowasd.data.dataset import of_type
+from flowasd.data.dataset import join
 from flowasd.data.findings import Finding, Measured, find_all
-from flowasd.data.layouts import AUTO, LAYOUTS, find_layout
-from flowasd.data.layouts.layout import Layout, Misnamed, name_of, some
+from flowasd.data.layouts import AUTO, LAYOUTS
+from flowasd.data.layouts.layout import some
 from flowasd.data.measurement import Measurement, measure_all
+from flowasd.data.parts import read_parts
+from flowasd.data.source import DataConfig
 from flowasd.errors import UserError
 
 SHOWN = 5  # findings of a kind; --json has all
@@ -63,14 +66,16 @@ class Section(NamedTuple):
     """A machine type.
 
     Attributes:
-        folder: Its folder.
+        machine_type: Its name.
+        folders: Its folder; several if training joins them.
         layout: Name of the layout.
         rows: What it holds.
         hours: How long all recordings last together.
         findings: What is wrong with it.
     """
 
-    folder: Path
+    machine_type: str
+    folders: list[Path]
     layout: str
     rows: list[Row]
     hours: float
@@ -82,53 +87,31 @@ class Section(NamedTuple):
         return any(finding.refused for finding in self.findings)
 
 
-def check_root(
-    root: Path, layout: str = AUTO, machine_type: str = "", channel: int = 0
-) -> Iterator[Section]:
+def check_root(data: DataConfig) -> Iterator[Section]:
     """Checks all machine types at a root or below it, whatever is wrong with one of them.
 
     Args:
-        root: The folder, or a file that lists recordings.
-        layout: Name of the layout; by default it is recognised.
-        machine_type: The only machine type that is checked, if it is not empty.
-        channel: The channel that training reads.
+        data: The root, which may also be a file that lists recordings, and how it is read. If it
+            names no machine type, all are checked.
 
     Raises:
         UserError: If there is no such folder or machine type.
     """
-    name, folders = _find(root, layout)
-    for folder in of_type(root, folders, machine_type):
-        dataset, unread = _read(LAYOUTS[name], folder)
+    for name, parts in read_parts(data):
+        place = parts[0].folder if len(parts) == 1 else Path(data.root)
+        dataset = join([part.used for part in parts])
         paths = [clip.path for clip in (*dataset.train, *dataset.test)]
-        measuring = tqdm(
-            measure_all(paths, channel), name_of(folder), len(paths), unit="clip", disable=None
-        )
-        measured = dict(measuring)
+        measuring = measure_all(paths, data.channel)
+        measured = dict(tqdm(measuring, name, len(paths), unit="clip", disable=None))
         seconds = sum(m.seconds for m in measured.values() if isinstance(m, Measurement))
-        findings = find_all(dataset, folder, unread, measured)
-        yield Section(folder, name, [*_rows(dataset, measured)], seconds / 3600, findings)
-
-
-def _find(root: Path, layout: str) -> tuple[str, list[Path]]:
-    """The name of the layout, and the folders that have clips to train on or to test on."""
-    try:
-        found, folders = find_layout(root, "train", layout)
-    except UserError as error:
-        try:
-            return find_layout(root, "test", layout)
-        except UserError:
-            raise error from None
-    return found, sorted({*folders, *LAYOUTS[found].find(root, "test")})
-
-
-def _read(layout: Layout, folder: Path) -> tuple[Dataset, UserError | None]:
-    """The clips that the layout can list, and its error."""
-    try:
-        return layout.read(folder), None
-    except Misnamed as error:
-        return error.others, error
-    except UserError as error:
-        return Dataset(name_of(folder), (), ()), error
+        yield Section(
+            name,
+            [part.folder for part in parts],
+            " and ".join(dict.fromkeys(part.layout for part in parts)),
+            [*_rows(dataset, measured)],
+            seconds / 3600,
+            find_all(parts, place, measured),
+        )
 
 
 def _rows(dataset: Dataset, measured: Measured) -> Iterator[Row]:
@@ -156,7 +139,8 @@ def _rows(dataset: Dataset, measured: Measured) -> Iterator[Row]:
 def as_text(section: Section) -> str:
     """Returns the table of a machine type and its findings."""
     count = sum(sum(row.counts.values()) for row in section.rows)
-    lines = [f"{section.folder}: layout {section.layout}, {count} clips, {section.hours:.2f} hours"]
+    place = " and ".join(map(str, section.folders))
+    lines = [f"{place}: layout {section.layout}, {count} clips, {section.hours:.2f} hours"]
     table = [COLUMNS, *(row.cells for row in section.rows)] if section.rows else []
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for row in table:
@@ -178,7 +162,6 @@ def as_json(sections: Sequence[Section]) -> str:
     types = [
         section._asdict()
         | {
-            "machine_type": name_of(section.folder),
             "refused": section.refused,
             "rows": [row._asdict() for row in section.rows],
             "findings": [finding._asdict() for finding in section.findings],
@@ -197,18 +180,23 @@ def _take_root(words: Sequence[str]) -> None:
 def main() -> None:
     """The command line."""
     flags.DEFINE_string("root", None, "Folder of the recordings; ROOT is short for it.")
-    layout = flags.DEFINE_enum(
-        "layout", AUTO, [AUTO, *LAYOUTS], "How the recordings are laid out, as data.layout."
-    )
-    flags.DEFINE_alias("config.data.layout", "layout")  # errors name the flag of training
-    machine_type = flags.DEFINE_string("machine_type", "", "The only machine type to check.")
-    channel = flags.DEFINE_integer("channel", 0, "The channel that is read, as data.channel.")
+    given = {
+        "layout": flags.DEFINE_enum(
+            "layout", AUTO, [AUTO, *LAYOUTS], "How the recordings are laid out, as data.layout."
+        ),
+        "machine_type": flags.DEFINE_string("machine_type", "", "The only machine type to check."),
+        "train_on": flags.DEFINE_string("train_on", "", "Folders to join, as data.train_on."),
+        "test_on": flags.DEFINE_string("test_on", "", "Folder to test on, as data.test_on."),
+        "channel": flags.DEFINE_integer("channel", 0, "The channel that is read, as data.channel."),
+    }
+    for name in given:
+        flags.DEFINE_alias(f"config.data.{name}", name)  # errors name the flags of training
     as_object = flags.DEFINE_bool("json", False, "Print JSON instead of a table.")
 
     def run() -> int:
-        root = Path(flags.FLAGS.root)
+        values = {name: flag.value for name, flag in given.items()}
         sections = []
-        for section in check_root(root, layout.value, machine_type.value, channel.value):
+        for section in check_root(DataConfig(root=flags.FLAGS.root, **values)):
             sections.append(section)
             if not as_object.value:
                 _print(as_text(section))

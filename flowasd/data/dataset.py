@@ -26,7 +26,7 @@ def read_dataset(root: Path, layout: str = AUTO, machine_type: str = "") -> Data
             form; or if the clips cannot be used, as `check` says.
     """
     found, folders = find_layout(root, "train", layout)
-    folder = _only(root, found, folders, machine_type)
+    folder = only(root, found, folders, machine_type)
     dataset = LAYOUTS[found].read(folder)
     check(dataset, folder)
     return dataset
@@ -45,7 +45,7 @@ def read_test_clips(root: Path, layout: str = AUTO, machine_type: str = "") -> D
             not have the layout's form.
     """
     found, folders = find_layout(root, "test", layout)
-    folder = _only(root, found, folders, machine_type)
+    folder = only(root, found, folders, machine_type)
     dataset = LAYOUTS[found].read(folder)
     if not dataset.test:
         raise UserError(f"{folder}: holds no .wav or .flac clip to test on")
@@ -162,11 +162,12 @@ def of_type(root: Path, layout: str, folders: Sequence[Path], machine_type: str)
     raise UserError(f"{root}: no machine type {machine_type}; there are {_names(folders)}")
 
 
-def _names(folders: Sequence[Path]) -> str:
-    return ", ".join(dict.fromkeys(map(type_of, folders)))
+def only(root: Path, layout: str, folders: Sequence[Path], machine_type: str) -> Path:
+    """Returns the folder of a machine type; of the only one, if nothing names it.
 
-
-def _only(root: Path, layout: str, folders: Sequence[Path], machine_type: str) -> Path:
+    Raises:
+        UserError: If there are none, or several.
+    """
     named = of_type(root, layout, folders, machine_type)
     if len(named) == 1:
         return named[0]
@@ -180,3 +181,7 @@ def _only(root: Path, layout: str, folders: Sequence[Path], machine_type: str) -
         f"{root}: several machine types ({_names(folders)}); name one: {named[-1]}, or "
         f"--config.data.machine_type={name_of(named[-1])}"
     )
+
+
+def _names(folders: Sequence[Path]) -> str:
+    return ", ".join(dict.fromkeys(map(type_of, folders)))

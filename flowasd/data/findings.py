@@ -12,9 +12,10 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from flowasd.data.clips import Clip, Dataset
-from flowasd.data.dataset import problems
+from flowasd.data.dataset import join, problems
 from flowasd.data.layouts.layout import Misnamed
 from flowasd.data.measurement import EDGES, RATE, Measurement
+from flowasd.data.parts import Part
 from flowasd.data.source import DataConfig
 from flowasd.data.splits import split_clips
 from flowasd.errors import UserError
@@ -48,20 +49,18 @@ class Finding(NamedTuple):
     text: str
 
 
-def find_all(
-    dataset: Dataset, folder: Path, unread: UserError | None, measured: Measured
-) -> list[Finding]:
+def find_all(parts: Sequence[Part], place: Path, measured: Measured) -> list[Finding]:
     """Finds what is wrong with a data set.
 
     Args:
-        dataset: The clips.
-        folder: Folder of the machine type.
-        unread: The error of the layout, which then has listed the other clips at most.
+        parts: What it is joined of.
+        place: Where all of it is.
         measured: The measurement of every clip, or its error.
 
     Returns:
         What training refuses, then what it does not.
     """
+    dataset = join([part.used for part in parts])
     clips = [*dataset.train, *dataset.test]
     good = {
         clip: own
@@ -69,27 +68,31 @@ def find_all(
         if isinstance(own := measured[clip.path], Measurement) and own.suspicion is None
     }
     found = [
-        *_of_names(unread),
-        *_of_splits(dataset, folder, unread),
+        *_of_names(parts),
+        *_of_splits(parts, dataset, place),
         *_unusable(dataset, measured),
-        *_duplicates(dataset, good),
+        *_duplicates(parts, dataset, good),
         *_of_samples(good),
         *_of_rates(good),
         *_of_levels(good),
-        *_of_bands(good, folder),
+        *_of_bands(good, place),
     ]
     return sorted(found, key=lambda finding: not finding.refused)
 
 
-def _of_names(unread: UserError | None) -> Iterator[Finding]:
-    if unread is not None:
-        paths = tuple(unread.paths) if isinstance(unread, Misnamed) else ()
-        yield Finding("names", True, paths, str(unread))
+def _of_names(parts: Sequence[Part]) -> Iterator[Finding]:
+    for error in (part.unread for part in parts):
+        if error is not None:
+            paths = tuple(error.paths) if isinstance(error, Misnamed) else ()
+            yield Finding("names", True, paths, str(error))
 
 
-def _of_splits(dataset: Dataset, folder: Path, unread: UserError | None) -> Iterator[Finding]:
-    if unread is None or isinstance(unread, Misnamed):  # else no clip could be listed
-        yield from (Finding("split", True, (), text) for text in problems(dataset, folder))
+def _of_splits(parts: Sequence[Part], dataset: Dataset, place: Path) -> Iterator[Finding]:
+    """Yields what training says of every part that it trains on, and of all clips together."""
+    if all(part.unread is None or isinstance(part.unread, Misnamed) for part in parts):
+        checked = [(part.dataset, part.folder) for part in parts if "train" in part.splits]
+        texts = (text for own in (*checked, (dataset, place)) for text in problems(*own))
+        yield from (Finding("split", True, (), text) for text in dict.fromkeys(texts))
 
 
 def _unusable(dataset: Dataset, measured: Measured) -> Iterator[Finding]:
@@ -108,7 +111,9 @@ def _unusable(dataset: Dataset, measured: Measured) -> Iterator[Finding]:
         yield Finding(kind, path not in left_out, (path,), text + end)
 
 
-def _duplicates(dataset: Dataset, good: Mapping[Clip, Measurement]) -> Iterator[Finding]:
+def _duplicates(
+    parts: Sequence[Part], dataset: Dataset, good: Mapping[Clip, Measurement]
+) -> Iterator[Finding]:
     """Yields recordings that are there more than once, by the splits of the default settings."""
     if not dataset.train:
         splits = {"test": dataset.test}
@@ -116,11 +121,13 @@ def _duplicates(dataset: Dataset, good: Mapping[Clip, Measurement]) -> Iterator[
         data = DataConfig()
         held_out = 0.0 if dataset.test else data.test
         try:
-            parts = split_clips(dataset.train, 0, data.validation, held_out, data.calibration)
+            own = split_clips(dataset.train, 0, data.validation, held_out, data.calibration)
         except UserError as error:
             yield Finding("split", True, (), str(error))
-            parts = {"train": dataset.train}
-        splits = {"test": dataset.test} | parts
+            own = {"train": dataset.train}
+        splits = {"test": dataset.test} | own
+    named = [part for part in parts if part.name]
+    origin = {c: f" of {p.name}" for p in named for c in (*p.used.train, *p.used.test)}
     same: dict[str, list[tuple[Clip, str]]] = defaultdict(list)
     for split, clips in splits.items():
         for clip in clips:
@@ -128,7 +135,7 @@ def _duplicates(dataset: Dataset, good: Mapping[Clip, Measurement]) -> Iterator[
                 same[good[clip].recording].append((clip, split))
     for copies in same.values():
         if len(copies) > 1:
-            names = " and ".join(f"{clip.path} ({split})" for clip, split in copies)
+            names = " and ".join(f"{c.path} ({split}{origin.get(c, '')})" for c, split in copies)
             apart = len({split for _, split in copies}) > 1
             then = "remove one of them" if apart else "it counts more than once"
             paths = tuple(clip.path for clip, _ in copies)
@@ -174,7 +181,7 @@ def _of_levels(good: Mapping[Clip, Measurement]) -> Iterator[Finding]:
             yield _doubt("level", clips[i], f"{text} of {machine_id}; was it scaled or exported?")
 
 
-def _of_bands(good: Mapping[Clip, Measurement], folder: Path) -> Iterator[Finding]:
+def _of_bands(good: Mapping[Clip, Measurement], place: Path) -> Iterator[Finding]:
     """Yields bands without sound: of all clips, then of single ones where the others have some."""
     if not good:
         return
@@ -184,11 +191,11 @@ def _of_bands(good: Mapping[Clip, Measurement], folder: Path) -> Iterator[Findin
     always = np.asarray(silent.all(0))
     if always.any():
         edges = ", ".join(f"{low / 1000:g} to {high / 1000:g} kHz" for low, high in _ranges(always))
-        text = f"{folder}: no clip has any sound from {edges}; were they recorded at a lower rate?"
+        text = f"{place}: no clip has any sound from {edges}; were they recorded at a lower rate?"
         yield Finding("bands", False, (), text)
-    lost, place = silent & ~always, {clip: i for i, clip in enumerate(clips)}
+    lost, row_of = silent & ~always, {clip: i for i, clip in enumerate(clips)}
     for own in _machines(good).values():
-        rows = [place[clip] for clip in own]
+        rows = [row_of[clip] for clip in own]
         lost[rows] |= depth(bands[rows]) > LOST
     usual = _usual_rate(good)
     for clip, row in zip(clips, lost | always, strict=True):

@@ -185,10 +185,11 @@ def types_of(config: DataConfig) -> list[str]:
         raise UserError(
             "name the folder of all machine types with --config.data.root, and no machine_type"
         )
-    return machine_types(_training_folders(config)[0], config.layout)
+    return machine_types(training_folders(config)[0], config.layout)
 
 
-def _training_folders(config: DataConfig) -> list[Path]:
+def training_folders(config: DataConfig) -> list[Path]:
+    """Returns the folders whose training clips are joined."""
     root = Path(config.root) if config.root else _built_in(config)
     return (
         [root / name.strip() for name in config.train_on.split("+")] if config.train_on else [root]
@@ -197,7 +198,7 @@ def _training_folders(config: DataConfig) -> list[Path]:
 
 def _dataset(config: DataConfig) -> Dataset:
     found = config.layout, config.machine_type
-    dataset = join([read_dataset(folder, *found) for folder in _training_folders(config)])
+    dataset = join([read_dataset(folder, *found) for folder in training_folders(config)])
     if not config.test_on:
         return dataset
     return replace(_test_clips(config), machine_type=dataset.machine_type, train=dataset.train)

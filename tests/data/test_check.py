@@ -12,7 +12,7 @@ from flowasd.config import default_config, parse
 from flowasd.data.audio import read_audio
 from flowasd.data.check import check_root
 from flowasd.data.measurement import EDGES, WINDOW, measure, spectrum
-from flowasd.data.source import open_source
+from flowasd.data.source import DataConfig, open_source
 from flowasd.errors import UserError
 from flowasd.features.cache import cached_features, source_features
 from flowasd.features.frontend import FrontendConfig
@@ -28,10 +28,15 @@ def check(*arguments):
     return command("flowasd.data.check", *arguments)
 
 
-def refused(folder, cache):
+def checked(folder, **changes):
+    """The sections of a folder."""
+    return list(check_root(DataConfig(root=str(folder), **changes)))
+
+
+def refused(folder, cache, **changes):
     """Whether training with the default settings refuses a data set."""
     config = parse(default_config())
-    data = replace(config.data, root=str(folder), cache=str(cache))
+    data = replace(config.data, root=str(folder), cache=str(cache), **changes)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of test clips that are left out
@@ -45,7 +50,7 @@ def refused(folder, cache):
 
 
 def test_a_sound_data_set(tmp_path):
-    (section,) = check_root(sound(tmp_path / "rail"))
+    (section,) = checked(sound(tmp_path / "rail"))
     assert section.findings == []
     assert section.layout == "dcase2020"
     (row,) = section.rows
@@ -62,7 +67,7 @@ def test_one_fault_is_named_and_nothing_else(name, tmp_path):
     before = {*sound(tmp_path / "rail").rglob("*.*")}
     plant(tmp_path / "rail")
     (planted,) = {*(tmp_path / "rail").rglob("*.*")} - before
-    ((finding,),) = (section.findings for section in check_root(tmp_path))
+    ((finding,),) = (section.findings for section in checked(tmp_path))
     assert (finding.kind, finding.refused) == (kind, refuses)
     assert words in finding.text
     assert planted in finding.paths if kind != "split" else finding.paths == ()
@@ -70,7 +75,7 @@ def test_one_fault_is_named_and_nothing_else(name, tmp_path):
 
 
 def test_all_clips_of_a_lower_rate_are_one_finding(tmp_path):
-    (section,) = check_root(narrow(tmp_path / "rail"))
+    (section,) = checked(narrow(tmp_path / "rail"))
     (finding,) = section.findings
     assert (finding.kind, finding.refused) == ("bands", False)
     assert "from 4 to 8 kHz" in finding.text
@@ -82,7 +87,7 @@ def test_half_of_the_clips_of_a_lower_rate_are_named(tmp_path):
     lower = {*narrow(tmp_path / "narrow").glob("train/*.wav")}
     for i, path in enumerate(lower):
         path.rename(folder / "train" / f"normal_id_00_{500 + i:08d}.wav")
-    (section,) = check_root(folder)
+    (section,) = checked(folder)
     named = {path.name for finding in section.findings for path in finding.paths}
     assert {finding.kind for finding in section.findings} == {"highs"}
     assert named == {f"normal_id_00_{500 + i:08d}.wav" for i in range(N_TRAIN)}
@@ -107,9 +112,73 @@ def test_training_clips_that_training_itself_would_part(tmp_path):
     for i in range(40):
         samples, _ = soundfile.read(folder / "train" / f"normal_id_00_{i % 5:08d}.wav")
         soundfile.write(folder / "train" / f"normal_id_00_{300 + i:08d}.flac", samples, RATE)
-    (section,) = check_root(folder)
+    (section,) = checked(folder)
     assert any(finding.refused for finding in section.findings)
     assert refused(folder, tmp_path / "cache")
+
+
+JOINED = {"train_on": "development+additional", "test_on": "evaluation"}
+
+
+@pytest.fixture
+def joined(tmp_path):
+    """Three folders of a machine type; those to train on have other clips than the other one."""
+    sound(tmp_path / "development" / "rail")
+    for part, split, seeds in (("additional", "train", [700]), ("evaluation", "test", [800, 801])):
+        folder = tmp_path / part / "rail" / split
+        folder.mkdir(parents=True)
+        for i, seed in enumerate(seeds):
+            soundfile.write(folder / f"normal_id_00_{900 + i:08d}.wav", noise(seed), RATE)
+    return tmp_path
+
+
+def test_joined_folders_are_checked_as_training_joins_them(joined, tmp_path):
+    """The test clips of development are not used, so that nothing in them is at fault."""
+    (joined / "development" / "rail" / "test" / "normal_id_00_00000100.wav").write_bytes(b"no")
+    (section,) = checked(joined, **JOINED)
+    assert section.machine_type == "rail"
+    assert section.findings == []
+    counts = {"train": N_TRAIN + 1, "normal": 2, "anomaly": 0, "unlabelled": 0}
+    assert [row.counts for row in section.rows] == [counts]
+    assert not refused(joined, tmp_path / "cache", **JOINED)
+    (row,) = checked(joined, train_on="development+additional")[0].rows
+    assert row.counts == {"train": N_TRAIN + 1, "normal": 3, "anomaly": 2, "unlabelled": 0}
+
+
+def test_a_recording_of_two_joined_folders_names_both(joined, tmp_path):
+    rail = "rail/train/normal_id_00_00000900.wav"
+    copy = joined / "evaluation" / "rail" / "test" / "normal_id_00_00000950.wav"
+    copy.write_bytes((joined / "additional" / rail).read_bytes())
+    flags = [f"--config.data.{name}={value}" for name, value in JOINED.items()]
+    result = check(joined, *flags)
+    assert result.status == 1
+    (line,) = [line for line in result.stdout.splitlines() if "duplicate: " in line]
+    assert f"{copy} (test of evaluation)" in line
+    assert f"{joined}/additional/{rail} (train of additional)" in line
+    assert refused(joined, tmp_path / "cache", **JOINED)
+    assert check(joined, "--train_on=development", "--test_on=evaluation").status == 0
+
+
+def test_a_folder_without_the_machine_type_is_refused(joined, tmp_path):
+    (joined / "additional" / "rail").rename(joined / "additional" / "fan")
+    fan, rail = sorted(checked(joined, **JOINED), key=lambda section: section.machine_type)
+    assert (fan.machine_type, rail.machine_type) == ("fan", "rail")
+    (finding,) = (own for own in rail.findings if own.kind == "names")
+    assert "additional: no machine type rail; there are fan" in finding.text
+    assert fan.refused
+    assert refused(joined, tmp_path / "cache", **JOINED, machine_type="rail")
+
+
+def test_folders_of_any_names_are_joined_to_one_machine_type(tmp_path):
+    for day, seed in (("monday", 0), ("tuesday", 50)):
+        (tmp_path / day).mkdir()
+        for i in range(6):
+            soundfile.write(tmp_path / day / f"{i}.wav", noise(seed + i), RATE)
+    (section,) = checked(tmp_path, layout="folder", train_on="monday+tuesday")
+    assert (section.machine_type, section.findings) == (tmp_path.name, [])
+    assert section.rows[0].counts["train"] == 12
+    joined = {"layout": "folder", "train_on": "monday+tuesday"}
+    assert not refused(tmp_path, tmp_path / "cache", **joined)
 
 
 @pytest.mark.parametrize(
@@ -134,7 +203,7 @@ def test_other_layouts_go_on_without_what_they_cannot_read(layout, folder, names
     place.mkdir(parents=True)
     for i, name in enumerate([*names, wrong]):
         soundfile.write(place / name, noise(i), RATE)
-    (section,) = check_root(tmp_path)
+    (section,) = checked(tmp_path)
     (finding,) = section.findings
     assert section.layout == layout
     assert (finding.kind, finding.refused, finding.paths) == ("names", True, (place / wrong,))
@@ -148,7 +217,7 @@ def test_every_machine_type_is_checked_in_a_section(tmp_path):
     for path in (tmp_path / "valve" / "train").iterdir():
         path.unlink()
     (tmp_path / "valve" / "train").rmdir()
-    fan, rail, valve = check_root(tmp_path)
+    fan, rail, valve = checked(tmp_path)
     assert [own.refused for own in (fan, rail, valve)] == [False, True, True]
     assert "no .wav or .flac clip to train on" in valve.findings[0].text
     assert check(tmp_path, "--machine_type=fan").status == 0
