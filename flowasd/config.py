@@ -95,9 +95,7 @@ class ScoreConfig:
     hop: int = key(16, "distance of the patches that cover a clip", unit="frames", minimum=1)
     batch_size: int = key(32, "patches of a batch", minimum=1)
     alpha: float = key(0.1, "rate of false alarms that a decision allows", above=0, below=1)
-    folds: int = key(
-        5, "parts that cross-fitting leaves out in turn; with 0 there are no p-values", minimum=0
-    )
+    folds: int = key(5, "parts that cross-fitting leaves out in turn", minimum=2)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -201,8 +199,6 @@ def _problems(config: RunConfig) -> Iterator[str]:
     fewest = UPDATES[0] if steps is None else steps
     if train.warmup_steps >= fewest:
         yield f"train.warmup_steps={train.warmup_steps} must be below train.steps={fewest}"
-    if config.score.folds == 1:
-        yield "score.folds=1 leaves all clips out at once"
     if config.score.hop > train.patch_length:
         yield f"score.hop={config.score.hop} skips frames: train.patch_length={train.patch_length}"
     if not config.data.root and config.frontend.hop_length > config.data.simulated.n_samples:

@@ -41,6 +41,7 @@ def test_json_of_a_config_builds_the_same_one():
         ("train.objective.name", "mse", "train.objective.name=mse is not one of nll, contrast"),
         ("train.objective.temperature", 0.0, "temperature=0.0 must be above 0"),
         ("data.bank_gb", -1.0, "data.bank_gb=-1.0 must be at least 0"),
+        ("score.folds", 0, "score.folds=0 must be at least 2"),
         ("data.simulated.n_train", 0, "data.simulated.n_train=0 must be at least 2"),
         ("data.simulated.n_test", 0, "data.simulated.n_test=0 must be at least 1"),
         ("data.validation", 1.0, "data.validation=1.0 must be below 1"),

@@ -62,6 +62,6 @@ def folds(clips: Sequence[Clip], count: int, seed: int) -> Int[np.ndarray, " cli
     for machine_id in {clip.machine_id for clip in clips}:
         own = [i for i, clip in enumerate(clips) if clip.machine_id == machine_id]
         own.sort(key=lambda i: hash_fraction(clips[i].name, seed))
-        if len(own) > 1 and count > 0:
+        if len(own) > 1:
             fold[own] = np.arange(len(own)) % count
     return fold
