@@ -10,7 +10,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
+from jax.extend.core import JaxprEqn, Literal
 
 from flowasd.serving.onnx_graph import Described, Graph, Value
 from flowasd.serving.onnx_primitives import PRIMITIVES, aval, descending, evaluated, unsupported
@@ -47,10 +47,10 @@ def _described(arrays: Mapping[str, Any]) -> dict[str, Described]:
     }
 
 
-def _run(graph: Graph, function: ClosedJaxpr | Jaxpr, inputs: Sequence[Value]) -> list[Value]:
-    """Adds the equations of a function to the graph and returns its outputs."""
-    closed = isinstance(function, ClosedJaxpr)
-    jaxpr, consts = (function.jaxpr, function.consts) if closed else (function, [])
+def _run(graph: Graph, function: Any, inputs: Sequence[Value]) -> list[Value]:
+    """Adds the equations of a jaxpr to the graph and returns its outputs."""
+    # JAX 0.10 has open and closed ones, of two types; JAX 0.12 has one type for both.
+    jaxpr, consts = getattr(function, "jaxpr", function), getattr(function, "consts", [])
     values: dict[Any, Value] = dict(zip(jaxpr.constvars, map(np.asarray, consts), strict=True))
     values |= dict(zip(jaxpr.invars, inputs, strict=True))
 
