@@ -88,8 +88,14 @@ def _is_static(eqn: JaxprEqn) -> bool:
 
 
 def _scan(graph: Graph, eqn: JaxprEqn, inputs: list[Value]) -> list[Value]:
-    """Unrolls a loop, whose number of steps is known."""
-    body, n_consts, n_carry = (eqn.params[k] for k in ("jaxpr", "num_consts", "num_carry"))
+    """Unrolls a loop, whose number of steps is known.
+
+    A step takes a row of the inputs that have one more axis than in the body, and makes a row of
+    such outputs. The other outputs are carried; so are as many inputs before the rows.
+    """
+    body = eqn.params["jaxpr"]
+    n_carry = len(eqn.outvars) - _rows(eqn.outvars, body.jaxpr.outvars)
+    n_consts = len(inputs) - n_carry - _rows(eqn.invars, body.jaxpr.invars)
     consts, carry = inputs[:n_consts], inputs[n_consts : n_consts + n_carry]
     columns, steps = inputs[n_consts + n_carry :], range(eqn.params["length"])
     stacked = []
@@ -104,6 +110,12 @@ def _scan(graph: Graph, eqn: JaxprEqn, inputs: list[Value]) -> list[Value]:
     if eqn.params["reverse"]:
         stacked.reverse()
     return [*carry, *(_stack(graph, rows) for rows in zip(*stacked, strict=True))]
+
+
+def _rows(outside: Sequence[Any], inside: Sequence[Any]) -> int:
+    """How many values of a loop have one more axis outside of its body."""
+    pairs = zip(outside, inside, strict=True)
+    return sum(len(aval(out).shape) > len(aval(own).shape) for out, own in pairs)
 
 
 def _stack(graph: Graph, rows: Sequence[Value]) -> Value:
