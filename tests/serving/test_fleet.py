@@ -17,7 +17,6 @@ import soundfile
 
 from flowasd.detector import Detector
 from flowasd.errors import UserError
-from flowasd.serving.fleet import cpus_per_actor, cut_blocks, score_blocks
 from flowasd.serving.remote import find_recordings
 from tests.conftest import REPO
 
@@ -29,6 +28,14 @@ from flowasd.serving.fleet import score_fleet
 workdir, output, *inputs = sys.argv[1:]
 sys.exit(score_fleet(Path(workdir), inputs, None, output, actors=2, files_per_block=4))
 """
+
+
+@pytest.fixture(scope="module")
+def fleet():
+    """The module, which takes seconds to import: only workers that run its tests do."""
+    from flowasd.serving import fleet
+
+    return fleet
 
 
 @pytest.fixture(scope="module")
@@ -169,15 +176,16 @@ def shard_of(output, path):
 
 
 @pytest.mark.slow
-def test_a_folder_with_other_scores_is_refused(scored):
+def test_a_folder_with_other_scores_is_refused(scored, fleet):
     output, _, _ = scored
     with pytest.raises(UserError, match="another --output"):
-        score_blocks(output, {"0123": ["a.wav"]}, (Path("run"), None, None, 0.1), 2)
+        fleet.score_blocks(output, {"0123": ["a.wav"]}, (Path("run"), None, None, 0.1), 2)
 
 
-def test_names_of_blocks_hold_still():
+def test_names_of_blocks_hold_still(fleet):
     """The same for the same files and settings; another for any other."""
     paths = [f"/clips/{i}.wav" for i in range(5)]
+    cut_blocks = fleet.cut_blocks
     blocks = cut_blocks(paths, ["model", {"rule": "mean"}], 2)
     assert list(blocks.values()) == [paths[:2], paths[2:4], paths[4:]]
     assert cut_blocks(paths, ["model", {"rule": "mean"}], 2) == blocks
@@ -198,10 +206,10 @@ def test_names_of_blocks_hold_still():
         ([{"memory": 1.0}, {"CPU": 3}], 1, 3),
     ],
 )
-def test_all_actors_can_be_placed(nodes, actors, cpus):
+def test_all_actors_can_be_placed(nodes, actors, cpus, fleet):
     nodes = [{"Alive": True, "Resources": node} for node in nodes]
     dead = {"Alive": False, "Resources": {"CPU": 99, "GPU": 9}}
-    assert cpus_per_actor([dead, *nodes], actors) == cpus
+    assert fleet.cpus_per_actor([dead, *nodes], actors) == cpus
 
 
 def test_urls_are_found_as_files_are(tmp_path):
