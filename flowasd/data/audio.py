@@ -1,6 +1,7 @@
 """Finds audio files and decodes a channel at one rate, as float32; damaged files are refused."""
 
 import glob
+import os
 import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -204,7 +205,7 @@ def _expanded(pattern: str) -> list[str]:
     if len(parts) == 1:
         return glob.glob(pattern)
     above, below = parts
-    folders = [folder for top in glob.glob(above or ".") for folder in _folders(Path(top))]
+    folders = [folder for top in glob.glob(above or ".") for folder, _ in _folders(Path(top))]
     return [
         name
         for folder in folders
@@ -212,41 +213,60 @@ def _expanded(pattern: str) -> list[str]:
     ]
 
 
-def _folders(top: Path) -> Iterator[Path]:
+def _folders(top: Path) -> Iterator[tuple[Path, list[os.DirEntry[str]]]]:
     """A folder and those in it, at every depth, each once however many links lead to it.
 
-    Folders come before links to folders, so that a folder goes by its own name.
+    Folders come before links to folders, so that a folder goes by its own name. With each comes
+    what is in it, in sorted order.
     """
     seen, waiting = set(), deque([top])
     while waiting:
         folder = waiting.popleft()
         try:
-            status = folder.stat()
-            inside = sorted(p for p in folder.iterdir() if p.is_dir() and not _is_hidden(p))
+            status, inside = folder.stat(), _inside(folder)
         except OSError:
             continue  # it went, or may not be listed
         if (status.st_dev, status.st_ino) not in seen:
             seen.add((status.st_dev, status.st_ino))
-            yield folder
-            waiting.extendleft(p for p in reversed(inside) if not p.is_symlink())
-            waiting.extend(p for p in inside if p.is_symlink())
+            yield folder, inside
+            below = [entry for entry in inside if _is_folder(entry)]
+            waiting.extendleft(folder / e.name for e in reversed(below) if not e.is_symlink())
+            waiting.extend(folder / e.name for e in below if e.is_symlink())
 
 
 def audio_below(path: Path) -> list[Path]:
     """Lists the audio files in a folder, at every depth; a path that is none has itself at most."""
     if not path.is_dir():
-        return [path] if _is_audio(path) else []
-    return [audio for folder in _folders(path) for audio in list_audio(folder)]
+        return [path] if _is_named_as_audio(path.name) else []
+    return [audio for folder, inside in _folders(path) for audio in _audio_of(folder, inside)]
 
 
 def list_audio(folder: Path) -> list[Path]:
     """Lists the audio files directly in a folder, sorted; a missing folder has none."""
-    return sorted(filter(_is_audio, folder.iterdir())) if folder.is_dir() else []
+    return _audio_of(folder, _inside(folder)) if folder.is_dir() else []
 
 
-def _is_audio(path: Path) -> bool:
-    return path.suffix.lower() in AUDIO_SUFFIXES and not _is_hidden(path) and not path.is_dir()
+def _inside(folder: Path) -> list[os.DirEntry[str]]:
+    """What is in a folder; entries know what they are, and asking thousands of paths takes long."""
+    with os.scandir(folder) as entries:
+        return sorted((e for e in entries if not _is_hidden(e.name)), key=lambda entry: entry.name)
 
 
-def _is_hidden(path: Path) -> bool:
-    return path.name.startswith(".")  # macOS leaves ._NAME.wav files, which hold no audio
+def _audio_of(folder: Path, inside: Iterable[os.DirEntry[str]]) -> list[Path]:
+    audio = (entry for entry in inside if _is_named_as_audio(entry.name))
+    return [folder / entry.name for entry in audio if not _is_folder(entry)]
+
+
+def _is_named_as_audio(name: str) -> bool:
+    return name.lower().endswith(AUDIO_SUFFIXES) and not _is_hidden(name)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads nowhere
+        return False
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".")  # macOS leaves ._NAME.wav files, which hold no audio

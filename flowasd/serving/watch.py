@@ -9,6 +9,7 @@ was scored, and computes the evidence of every machine again from the scores.
 """
 
 import contextlib
+import itertools
 import json
 import math
 import shlex
@@ -18,7 +19,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -32,6 +33,7 @@ from flowasd.serving.watch_log import Row, Version, WatchLog, digest_of, open_lo
 
 NAME = "watch.csv"  # in the workdir
 COMMAND_LIMIT = 60.0  # seconds that the command of an alarm may take
+ASKED_AGAIN = 1000  # settled recordings of which a look asks whether they have changed
 
 Wait = Callable[[float], bool]
 
@@ -96,8 +98,8 @@ def watch(
         if short := detector.shortage(alpha):
             _say(short)
         with open_log(path) as log:
-            own = _Watch(detector, log, machine_id, alpha, false_alarm_every, command)
             _say(f"watching {', '.join(inputs)}; {len(log.rows)} recordings were scored before")
+            own = _Watch(detector, log, machine_id, alpha, false_alarm_every, command)
             own.run(folders, look_every, waiting)
     return 0
 
@@ -118,34 +120,53 @@ class _Watch:
         self.alpha = detector.config.score.alpha if alpha is None else alpha
         self.false_alarm_every, self.command = false_alarm_every, command
         self.streams = _streams(detector, log)
-        self.settled = {Path(row.path): row.version for row in log.rows}
+        self.settled = {row.path: row.version for row in log.rows}
         self.scored = {(row.path, row.digest) for row in log.rows}
+        log.rows.clear()  # they take much more memory than what is known of them now
 
     def run(self, folders: Sequence[Path], look_every: float, wait: Wait) -> None:
         """Looks, scores and waits until `wait` says that it is time to end."""
-        before: dict[Path, Version] = {}
-        while True:
-            now = _look(folders)
-            new = [p for p, v in now.items() if self.settled.get(p) != v == before.get(p)]
+        before: dict[str, Version] = {}
+        for turn in itertools.count():
+            now = self._look(folders, turn, before)
+            new = [path for path, version in now.items() if version == before.get(path)]
             for path in sorted(new, key=lambda path: (now[path].modified, path)):
-                self.take(path, now[path])
+                self.take(Path(path), now[path])
                 if wait(0):
                     return
             before = now
             if wait(look_every):
                 return
 
+    def _look(
+        self, folders: Sequence[Path], turn: int, before: Mapping[str, Version]
+    ) -> dict[str, Version]:
+        """The recordings that hold anything and are not settled, or not as they are now.
+
+        Of those that are settled, a look asks a part, and the next look asks the next part. To ask
+        each of them would take most of the time between two looks after some days.
+        """
+        paths = [str(path) for folder in folders for path in audio_below(folder)]
+        parts = len(paths) // ASKED_AGAIN + 1
+        found = {}
+        for i, path in enumerate(paths):
+            if path not in self.settled or path in before or i % parts == turn % parts:
+                version = version_of(path)
+                if version and version.bytes and version != self.settled.get(path):
+                    found[path] = version
+        return found
+
     def take(self, path: Path, version: Version) -> None:
         """Scores one recording, or says why it cannot be scored."""
         try:
             digest = digest_of(path)
             if (str(path), digest) in self.scored:  # only its time has changed
-                self.settled[path] = version
+                self.settled[str(path)] = version
                 return
             result = self._result(path)
         except UserError as error:
             if version_of(path) in (version, None):  # else it was not complete
-                self.settled[path] = version
+                self.settled[str(path)] = version
                 _say(str(error))
             return
         if version_of(path) in (version, None):
@@ -183,7 +204,7 @@ class _Watch:
             self._raise_alarm(row)
         self.log.append(row)
         self.streams[result.machine_id] = after_alarm(stream) if alarm else stream
-        self.settled[result.path] = version
+        self.settled[row.path] = version
         self.scored.add((row.path, digest))
 
     def _raise_alarm(self, row: Row) -> None:
@@ -224,12 +245,6 @@ def _streams(detector: Detector, log: WatchLog) -> dict[str, Stream]:
             "it away, or name another --output"
         )
     return streams
-
-
-def _look(folders: Sequence[Path]) -> dict[Path, Version]:
-    """The audio files in the folders that hold anything."""
-    versions = {path: version_of(path) for folder in folders for path in audio_below(folder)}
-    return {path: version for path, version in versions.items() if version and version.bytes}
 
 
 def _command(on_alarm: str | None) -> list[str]:

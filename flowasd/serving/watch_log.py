@@ -66,10 +66,10 @@ class Row(NamedTuple):
         return Version(self.bytes, self.modified)
 
 
-def version_of(path: Path) -> Version | None:
+def version_of(path: Path | str) -> Version | None:
     """Returns the state of a file; `None` if there is none."""
     try:
-        status = path.stat()
+        status = os.stat(path)
     except OSError:
         return None
     return Version(status.st_size, status.st_mtime_ns)

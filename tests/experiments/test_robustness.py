@@ -1,4 +1,4 @@
-"""The study of damaged files."""
+"""The studies of damaged files and of processes that run for long."""
 
 import csv
 
@@ -6,6 +6,7 @@ import pytest
 
 from experiments.robustness import reading
 from experiments.robustness.made import DAMAGES
+from experiments.robustness.state import State, grown
 from tests.experiments.conftest import experiment
 
 
@@ -29,3 +30,26 @@ def test_another_exception_is_neither(tmp_path, monkeypatch, error):
 
     monkeypatch.setattr(reading, "read_audio", broken)
     assert reading.end_of(tmp_path / "a.wav") == ("neither", repr(error))
+
+
+def test_scoring_many_clips_leaves_nothing_behind(run):
+    flags = (f"--workdir={run}", "--count=400", "--first=200", "--longest=2")
+    result = experiment("robustness.process", *flags)
+    assert result.status == 0, result.stderr
+    assert "| after 200 clips | " in result.stdout
+    assert "| after 400 clips | " in result.stdout
+
+
+def test_a_watch_of_some_minutes_scores_every_recording_once(run, development_set):
+    flags = (f"--workdir={run}", f"--input={development_set / 'train'}", "--kept=5")
+    result = experiment("robustness.week", *flags, "--count=30", "--first=10")
+    assert "30 of 30 recordings have one row" in result.stdout, result.stderr
+    held = [line.split("|")[1:-1] for line in result.stdout.splitlines() if "| after" in line]
+    files, programs = ({row[column] for row in held} for column in (2, 4))
+    assert (len(held), len(files), len(programs)) == (3, 1, 1)
+
+
+def test_what_has_grown_is_named():
+    before = State(memory=100.0, files=5, threads=9, programs=3)
+    assert grown(before, before._replace(memory=104.0, files=4)) == []
+    assert grown(before, before._replace(memory=106.0, programs=4)) == ["memory", "programs"]

@@ -178,6 +178,17 @@ def test_an_overwritten_recording_is_new_and_a_touched_one_is_not(seen, folder):
     assert seen(PASS, PASS) == rows
 
 
+def test_of_many_settled_recordings_every_one_is_asked_in_its_turn(seen, folder, monkeypatch):
+    monkeypatch.setattr("flowasd.serving.watch.ASKED_AGAIN", 2)
+    paths = [write(folder / name(i), i) for i in range(5)]
+    rows = seen(PASS, PASS, lambda: write(paths[3], 9), PASS, PASS, PASS, PASS)
+    assert names(rows) == [name(i) for i in (0, 1, 2, 3, 4, 3)]
+    asked = []
+    monkeypatch.setattr("flowasd.serving.watch.version_of", lambda path: asked.append(path))
+    assert seen(PASS, PASS) == rows
+    assert sorted(asked) == [str(path) for path in paths]
+
+
 def test_a_restart_neither_doubles_nor_loses_a_clip(seen, folder, output):
     """After every way in which the last row can be torn; the rows are those of one long watch."""
     for i, one in enumerate(("normal_id_00_ö,0.wav", name(1))):
