@@ -2,7 +2,6 @@
 
 import gc
 import os
-import threading
 from pathlib import Path
 from typing import NamedTuple
 

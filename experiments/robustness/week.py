@@ -2,9 +2,9 @@
 
 python -m experiments.robustness.week --workdir=runs/slider --input=FOLDER [--kept=1000]
 
-A week has a recording every 30 seconds, and nothing waits for a clock. The recordings are those of
-`--input`, again and again, under new names. The watch is ended after half of them and started anew.
-`--kept` is how many stay in the folder; the recorder removes older ones.
+A week has a recording every 30 seconds and a look every 5 minutes; nothing waits for a clock. The
+recordings are those of `--input`, again and again, under new names. The watch is ended after half
+of them and started anew. `--kept` is how many stay in the folder; the recorder removes older ones.
 
 The command fails if memory has grown by more than 5 %, if open files, threads or compiled programs
 have grown at all, or if a recording has no row or two.
@@ -33,25 +33,32 @@ WORKDIR = flags.DEFINE_string("workdir", "runs/slider", "Folder of a trained run
 INPUT = flags.DEFINE_multi_string("input", None, "Recordings to link to.", required=True)
 COUNT = flags.DEFINE_integer("count", 7 * 24 * 60 * 2, "Recordings of the week.", lower_bound=4)
 FIRST = flags.DEFINE_integer("first", 1000, "Recordings before the first state.", lower_bound=1)
-KEPT = flags.DEFINE_integer("kept", 10**9, "Recordings that stay in the folder.", lower_bound=1)
+KEPT = flags.DEFINE_integer("kept", 10**9, "Recordings that stay in the folder.", lower_bound=20)
 
 LOOKS = 50  # whose time is taken
+AT_ONCE = 10  # recordings between two looks
 
 
 class Week:
-    """Stands for clock and recorder: between two looks a recording comes.
+    """Stands for clock and recorder: between two looks some recordings come.
 
     Attributes:
         folder: Where the recordings come.
         sources: What they are links to, again and again.
+        ends: Whether the watch ends, look by look.
         states: What the process held, and the seconds of a look at which there is nothing new.
         come: How many have come.
     """
 
     def __init__(self, folder: Path, sources: list[Path]):
         self.folder, self.sources = folder, itertools.cycle(sources)
+        self.ends: Iterator[bool] = iter(())
         self.states, self.seconds = dict[str, State](), dict[str, float]()
         self.come, self.there, self.watched = 0, deque[Path](), Watched()
+
+    def wait(self, seconds: float) -> bool:
+        """Says whether the watch ends; it is asked after every look, and after every recording."""
+        return bool(seconds) and next(self.ends)
 
     def until(self, count: int, first: int, kept: int) -> Iterator[bool]:
         """Yields, at every look, whether the watch ends, which it does after so many recordings."""
@@ -64,7 +71,8 @@ class Week:
             self.come += 1
             if len(self.there) > kept:
                 self.there.popleft().unlink()
-            yield False
+            if not self.come % AT_ONCE:
+                yield False
             if self.come == first:
                 yield from self.measured()
         yield from self.measured()
@@ -72,7 +80,7 @@ class Week:
 
     def measured(self) -> Iterator[bool]:
         """Waits until all is scored, and notes the state and the median time of a look."""
-        yield False
+        yield from (False, False)
         seconds = []
         for _ in range(LOOKS):
             start = time.process_time()
@@ -89,14 +97,8 @@ def main() -> int:
         copies.mkdir()  # links do not lead from one disk to another
         week = Week(folder, [Path(shutil.copy(path, copies)) for path in find_audio(INPUT.value)])
         for count in (COUNT.value // 2, COUNT.value):
-            looks = week.until(count, FIRST.value, KEPT.value)
-            watch(
-                Path(WORKDIR.value),
-                [str(folder)],
-                None,
-                str(output),
-                wait=lambda seconds: next(looks) if seconds else False,
-            )
+            week.ends = week.until(count, FIRST.value, KEPT.value)
+            watch(Path(WORKDIR.value), [str(folder)], None, str(output), wait=week.wait)
         week.watched.close()
         with open_log(output) as log:
             rows = Counter(row.path for row in log.rows)

@@ -41,9 +41,9 @@ def test_scoring_many_clips_leaves_nothing_behind(run):
 
 
 def test_a_watch_of_some_minutes_scores_every_recording_once(run, development_set):
-    flags = (f"--workdir={run}", f"--input={development_set / 'train'}", "--kept=5")
-    result = experiment("robustness.week", *flags, "--count=30", "--first=10")
-    assert "30 of 30 recordings have one row" in result.stdout, result.stderr
+    flags = (f"--workdir={run}", f"--input={development_set / 'train'}", "--kept=20")
+    result = experiment("robustness.week", *flags, "--count=60", "--first=20")
+    assert "60 of 60 recordings have one row" in result.stdout, result.stderr
     held = [line.split("|")[1:-1] for line in result.stdout.splitlines() if "| after" in line]
     files, programs = ({row[column] for row in held} for column in (2, 4))
     assert (len(held), len(files), len(programs)) == (3, 1, 1)
