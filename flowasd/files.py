@@ -10,7 +10,7 @@ import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -36,21 +36,53 @@ def write_bytes(path: Path, content: bytes, sync: bool = True) -> None:
         content: Its bytes.
         sync: Whether the bytes are on the disk before the file has its name, so that a power cut
             leaves no half file either. It takes milliseconds.
+
+    Raises:
+        UserError: If it cannot be written.
     """
     # It has the number of the process, so that two processes can write the same file, and is short
     # however long the name of the file is.
     partial = path.with_name(f".{zlib.crc32(os.fsencode(path.name)):08x}.{os.getpid()}.partial")
+    with writing(path):
+        try:
+            with partial.open("wb") as file:
+                file.write(content)
+                if sync:
+                    file.flush()
+                    os.fsync(file.fileno())
+            os.replace(partial, path)
+        except OSError:  # such as a full disk, on which it would take room
+            with suppress(OSError):
+                partial.unlink()
+            raise
+
+
+def append(path: Path, file: io.FileIO, content: bytes) -> None:
+    """Appends bytes to an unbuffered file, of which closing it then has nothing left to write.
+
+    Args:
+        path: Its name, for the error.
+        file: The file.
+        content: The bytes.
+
+    Raises:
+        UserError: If they cannot all be written.
+    """
+    left = memoryview(content)
+    with writing(path):
+        while left:
+            left = left[file.write(left) :]
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Raises a `UserError` if a file cannot be written while the block runs: on a full disk."""
     try:
-        with partial.open("wb") as file:
-            file.write(content)
-            if sync:
-                file.flush()
-                os.fsync(file.fileno())
-        os.replace(partial, path)
-    except OSError:  # such as a full disk, on which it would take room
-        with suppress(OSError):
-            partial.unlink()
-        raise
+        yield
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be written ({error.strerror}); mend this, and repeat the command"
+        ) from error
 
 
 def write_csv(path: Path, rows: Iterable[Sequence[object]]) -> None:

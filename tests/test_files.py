@@ -1,8 +1,12 @@
+import io
 import os
+import sys
+from pathlib import Path
 
 import pytest
 
-from flowasd.files import write_bytes, write_csv, write_text
+from flowasd.errors import UserError
+from flowasd.files import append, write_bytes, write_csv, write_text
 
 
 def test_content_is_written_over_what_was_there(tmp_path):
@@ -28,3 +32,30 @@ def test_interrupted_write_leaves_the_old_content(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         write_bytes(path, b"new")
     assert path.read_bytes() == b"old"
+
+
+def test_what_is_appended_is_whole_even_if_the_system_takes_it_in_parts(tmp_path):
+    class Slow(io.FileIO):
+        def write(self, content):
+            return super().write(content[:3])
+
+    path = tmp_path / "file"
+    with Slow(path, "w") as file:
+        append(path, file, b"a line\n")
+        append(path, file, b"another\n")
+    assert path.read_bytes() == b"a line\nanother\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/dev/full is a full disk on Linux alone")
+def test_a_full_disk_is_one_line_that_names_the_file(tmp_path, monkeypatch):
+    full, path = io.FileIO("/dev/full", "w"), tmp_path / "file"
+    with full, pytest.raises(UserError, match=r"file: cannot be written \(No space left"):
+        append(path, full, b"a line")
+    write_bytes(path, b"old")
+    usual = Path.open
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", lambda self, mode: usual(Path("/dev/full"), mode))
+        with pytest.raises(UserError, match=r"file: cannot be written \(No space left"):
+            write_bytes(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]

@@ -123,7 +123,8 @@ class Checkpoints:
             card=ocp.args.JsonSave(sealed({**card, "digests": digests, "gain": gain})),
         )
         try:
-            self._manager.save(step, args=items, metrics={"validation_gain": gain})
+            with _hidden_late_failures():
+                self._manager.save(step, args=items, metrics={"validation_gain": gain})
         except Exception as error:  # orbax raises plain exceptions where a disk is full
             if isinstance(error, UserError) or jax.process_count() > 1:
                 raise  # another process may have been lost
@@ -176,7 +177,7 @@ class Checkpoints:
 
     def _restore(self, step: int, item: str, args: ocp.args.CheckpointArgs) -> Any:
         try:
-            with _hidden_late_reads():
+            with _hidden_late_failures():
                 return self._manager.restore(step, args=ocp.args.Composite(**{item: args}))[item]
         except Exception as error:  # orbax raises plain exceptions where arrays are damaged
             raise self._damaged(step, type(error).__name__) from error
@@ -212,14 +213,15 @@ def _quiet() -> Iterator[None]:
 
 
 @contextmanager
-def _hidden_late_reads() -> Iterator[None]:
-    """Prints nothing of reads that go on after another array has turned out to be damaged.
+def _hidden_late_failures() -> Iterator[None]:
+    """Prints nothing of reads and writes that go on after one has failed.
 
-    Orbax gives up at the first damaged array and closes its event loop. Reads of other arrays that
-    end later fail where nobody can catch it: Python and asyncio would report each with a traceback.
-    This stays so after a failure, since the last of them may end at any time.
+    Orbax gives up at the first array that is damaged, or that finds no room, and closes its event
+    loop. What ends later fails where nobody can catch it: Python, asyncio and orbax would report
+    each with a traceback. This stays so after a failure, since the last may end at any time.
     """
-    usual, log = sys.unraisablehook, logging.getLogger("asyncio")
+    usual = sys.unraisablehook
+    logs = [logging.getLogger(name) for name in ("asyncio", "absl")]
 
     def hook(failure: Any) -> None:
         read = failure.object
@@ -227,14 +229,17 @@ def _hidden_late_reads() -> Iterator[None]:
         if not abandoned and str(failure.exc_value) != "Event loop is closed":
             usual(failure)
 
-    def retrieved(record: logging.LogRecord) -> bool:
-        return "exception was never retrieved" not in record.getMessage()
+    def told(record: logging.LogRecord) -> bool:
+        late = ("exception was never retrieved", "run() raised an exception")
+        return not any(words in record.getMessage() for words in late)
 
     sys.unraisablehook = hook
-    log.addFilter(retrieved)
+    for log in logs:
+        log.addFilter(told)
     yield
     sys.unraisablehook = usual
-    log.removeFilter(retrieved)
+    for log in logs:
+        log.removeFilter(told)
 
 
 def _gain(folder: Path, metrics: Any) -> float:

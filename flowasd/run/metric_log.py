@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from flowasd.files import write_text
+from flowasd.files import append, write_text, writing
 from flowasd.run.records import FORMAT, check_format, damaged
 
 Row = dict[str, int | float]
@@ -52,17 +52,19 @@ class MetricLog:
         path = workdir / "metrics.jsonl"
         write_text(path, "".join(_line(row) for row in kept))
         self._start = time.perf_counter() - (kept[-1]["seconds"] if kept else 0.0)
-        self._file = path.open("a", buffering=1)
-        self._events = _event_writer(workdir, step)
+        self._path, self._file = path, path.open("ab", buffering=0)
+        self._events = _Events(workdir, step) if _has_tensorboard() else None
 
     def write(self, row: Row) -> None:
-        """Writes one row, which has a `step`, and the seconds trained so far."""
+        """Writes one row, which has a `step`, and the seconds trained so far.
+
+        Raises:
+            UserError: If it cannot be written, such as on a full disk.
+        """
         row = {**row, "seconds": round(time.perf_counter() - self._start, 3)}
-        self._file.write(_line(row))
+        append(self._path, self._file, _line(row).encode())
         if self._events is not None:
-            for name, value in row.items():
-                if name != "step":
-                    self._events.add_scalar(name, value, int(row["step"]))
+            self._events.add(row)
 
     def close(self) -> None:
         """Flushes and closes both files."""
@@ -75,9 +77,44 @@ def _line(row: Row) -> str:
     return json.dumps({"format": FORMAT} | row) + "\n"
 
 
-def _event_writer(workdir: Path, step: int | None) -> Any:
-    if importlib.util.find_spec("tensorboardX") is None:
-        return None
-    from tensorboardX import SummaryWriter  # imports torch wherever torch is installed
+def _has_tensorboard() -> bool:
+    return importlib.util.find_spec("tensorboardX") is not None
 
-    return SummaryWriter(str(workdir), purge_step=step + 1 if step else None)
+
+class _Events:
+    """An event file, written in this thread.
+
+    The `SummaryWriter` of tensorboardX has a thread of its own. When that dies, on a full disk,
+    training waits for ever for room in its queue.
+
+    Args:
+        workdir: Folder of the run.
+        step: The step that training goes on from; TensorBoard hides what comes after it.
+    """
+
+    def __init__(self, workdir: Path, step: int | None):
+        # This imports torch wherever torch is installed.
+        from tensorboardX.event_file_writer import EventsWriter
+        from tensorboardX.proto.event_pb2 import Event, SessionLog
+        from tensorboardX.summary import scalar
+
+        self._event, self._scalar, self._path = Event, scalar, workdir / "events"
+        with writing(self._path):
+            self._writer = EventsWriter(str(self._path))
+        if step:
+            self._write(step=step + 1, session_log=SessionLog(status=SessionLog.START))
+
+    def add(self, row: Row) -> None:
+        """Writes every number of a row."""
+        for name, value in row.items():
+            if name != "step":
+                self._write(step=int(row["step"]), summary=self._scalar(name, value))
+
+    def close(self) -> None:
+        """Flushes and closes the file."""
+        with writing(self._path):
+            self._writer.close()
+
+    def _write(self, **fields: Any) -> None:
+        with writing(self._path):
+            self._writer.write_event(self._event(wall_time=time.time(), **fields))

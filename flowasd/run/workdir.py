@@ -83,8 +83,11 @@ def copy_run(workdir: Path, folder: Path) -> None:
         raise UserError(f"{folder} is not empty; name another folder with --output")
     try:
         shutil.copytree(workdir, folder, dirs_exist_ok=True)
-    except (OSError, shutil.Error) as error:
-        raise UserError(f"{folder}: the run cannot be copied here ({error})") from error
+    except OSError as error:
+        shutil.rmtree(folder, ignore_errors=True)  # the same command would find it not empty
+        # copytree goes on after a failure, and raises a list of all of them.
+        why = error.args[0][0][-1] if isinstance(error, shutil.Error) else error
+        raise UserError(f"{folder}: the run cannot be copied here ({why})") from error
 
 
 def has_checkpoint(workdir: Path) -> bool:

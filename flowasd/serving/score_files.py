@@ -17,7 +17,7 @@ from flowasd.data.audio import find_audio
 from flowasd.detector import Detector
 from flowasd.errors import UserError
 from flowasd.evaluation.results import FILE_COLUMNS, file_row, format_of, is_stdout
-from flowasd.files import refuse_overwriting
+from flowasd.files import refuse_overwriting, writing
 from flowasd.scoring.decision import discoveries
 
 
@@ -111,7 +111,7 @@ def _open_output(output: str | None) -> Iterator[TextIO]:
         stream = partial.open("w", 1, newline="", encoding="utf-8", errors="replace")
     except OSError as error:
         raise UserError(f"{output}: cannot be written ({error.strerror})") from error
-    with stream:
+    with writing(partial), stream:  # a file that cannot be scored raises no OSError
         yield stream
     if not is_device:
         os.replace(partial, path)

@@ -78,7 +78,6 @@ def watch(
     Raises:
         UserError: If there is no checkpoint or no such folder, the command does not exist, or the
             CSV cannot be written or is of another model.
-        OSError: If a row cannot be written.
     """
     if not inputs:
         raise UserError("nothing to watch; name a folder with --input")

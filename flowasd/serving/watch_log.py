@@ -7,11 +7,11 @@ import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 from flowasd.errors import UserError
 from flowasd.evaluation.results import FILE_COLUMNS
-from flowasd.files import csv_line
+from flowasd.files import append, csv_line
 
 COLUMNS = (*FILE_COLUMNS, "evidence", "alarm", "time", "bytes", "modified", "digest")
 
@@ -96,14 +96,14 @@ class WatchLog:
         rows: The rows that were there when it was opened.
     """
 
-    def __init__(self, path: Path, file: BinaryIO) -> None:
+    def __init__(self, path: Path, file: io.FileIO) -> None:
         """Reads the rows of an open file and cuts off a last line that was not written whole.
 
         Raises:
             UserError: As `open_log` does.
         """
         self.path, self._file = path, file
-        content = file.read()
+        content = file.readall()
         whole = content[: content.rfind(b"\n") + 1]
         self.rows = self._parsed(whole.decode(**ENCODING)) if whole else []
         if not whole and not csv_line(COLUMNS).encode().startswith(content):
@@ -115,12 +115,15 @@ class WatchLog:
             self._write(COLUMNS)
 
     def append(self, row: Row) -> None:
-        """Writes a row; when this returns, the row survives a crash of the machine."""
+        """Writes a row; when this returns, the row survives a crash of the machine.
+
+        Raises:
+            UserError: If it cannot be written, such as on a full disk.
+        """
         self._write(row)
 
     def _write(self, values: tuple[object, ...]) -> None:
-        self._file.write(csv_line(values).encode(**ENCODING))
-        self._file.flush()
+        append(self.path, self._file, csv_line(values).encode(**ENCODING))
         os.fsync(self._file.fileno())
 
     def _parsed(self, text: str) -> list[Row]:
@@ -151,7 +154,7 @@ def open_log(path: Path) -> Iterator[WatchLog]:
             line, or another watch writes to it.
     """
     try:
-        file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
+        file = io.FileIO(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+")
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror})") from error
     with file:
@@ -159,7 +162,7 @@ def open_log(path: Path) -> Iterator[WatchLog]:
         yield WatchLog(path, file)
 
 
-def _lock(path: Path, file: BinaryIO) -> None:
+def _lock(path: Path, file: io.FileIO) -> None:
     """Takes the file's lock, which goes with the process; Windows has none."""
     try:
         import fcntl

@@ -14,6 +14,7 @@ from flowasd.data.dataset import read_dataset
 from flowasd.data.simulated import corpus as simulate
 from flowasd.data.simulated.corpus import simulate_clip, simulated_corpus
 from flowasd.data.simulated.slide_rail import CAUSES, RAILS, damage, rail_sound
+from flowasd.errors import UserError
 
 RATE = 16000
 SILENT = replace(RAILS["id_00"], harmonics=(), resonances=(), rolling=0.0, hiss=0.0, thud=0.0)
@@ -113,6 +114,18 @@ def test_an_interrupted_corpus_leaves_nothing_behind(tmp_path, monkeypatch):
             simulated_corpus(tmp_path, seed=0, n_train=1, n_test=1)
     assert list(tmp_path.iterdir()) == []
     assert len(read_dataset(simulated_corpus(tmp_path, seed=0, n_train=1, n_test=1)).train) == 4
+
+
+def test_a_clip_that_cannot_be_written_is_one_line(tmp_path, monkeypatch):
+    """Libsndfile tells a full disk as a damaged FLAC file."""
+
+    def full(*_):
+        raise soundfile.LibsndfileError(2)
+
+    monkeypatch.setattr(soundfile, "write", full)
+    with pytest.raises(UserError, match=r"normal_id_00_00000000.flac: cannot be written"):
+        simulated_corpus(tmp_path, seed=0, n_train=1, n_test=1)
+    assert not any(tmp_path.iterdir())
 
 
 def test_two_writers_at_once_do_no_harm(tmp_path):

@@ -1,6 +1,7 @@
 """Which checkpoints a run keeps."""
 
 import logging
+import resource
 import sys
 from contextlib import closing
 from types import SimpleNamespace
@@ -52,3 +53,26 @@ def test_reads_that_end_after_a_failed_restore_print_nothing(tmp_path, monkeypat
         log.error(message)
     assert [r.getMessage() for r in caplog.records if r.name == "asyncio"] == ["another"]
     log.filters.clear()
+    logging.getLogger("absl").filters.clear()
+
+
+def test_a_step_that_finds_no_room_is_one_line_and_the_one_before_stays(tmp_path, capfd):
+    """The limit on the size of files stands for a full disk: orbax meets both in many threads."""
+    tree = {f"{i}": np.random.default_rng(i).normal(size=999) for i in range(5)}
+    card = {"data": "real", "config": {}, "machine_ids": [], "mean": [], "std": [], "start": ""}
+    usual, hook = resource.getrlimit(resource.RLIMIT_FSIZE), sys.unraisablehook
+    with closing(Checkpoints(tmp_path, create=True)) as checkpoints:
+        checkpoints.save(0, tree, tree, card, gain=0.0)
+        try:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (2000, usual[1]))
+            with pytest.raises(UserError, match=r"checkpoints/1 cannot be written") as caught:
+                checkpoints.save(1, tree, tree, card, gain=0.0)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+            sys.unraisablehook = hook
+            for name in ("asyncio", "absl"):
+                logging.getLogger(name).filters.clear()
+    assert "\n" not in str(caught.value)
+    assert "Traceback" not in capfd.readouterr().err
+    with closing(Checkpoints(tmp_path)) as checkpoints:
+        np.testing.assert_array_equal(checkpoints.restore(0, "model", tree)["3"], tree["3"])

@@ -1,13 +1,14 @@
 """The folder of a run: its config is recorded, and what may change later is told from what not."""
 
 import json
+import os
 from dataclasses import asdict
 
 import pytest
 
 from flowasd.errors import UserError
 from flowasd.run.records import FORMAT, write_record
-from flowasd.run.workdir import open_workdir, read_config, record_config, settings_of
+from flowasd.run.workdir import copy_run, open_workdir, read_config, record_config, settings_of
 from tests.conftest import smoke_config
 
 
@@ -84,3 +85,20 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match=r"file/run: cannot write here .* another --workdir"):
         open_workdir(tmp_path / "file" / "run", smoke_config())
+
+
+def test_a_copy_that_fails_leaves_nothing(tmp_path):
+    """So the same command can be repeated. A pipe stands for whatever cannot be copied."""
+    run, copy = tmp_path / "run", tmp_path / "copy"
+    (run / "results").mkdir(parents=True)
+    (run / "config.json").write_text("{}")
+    for name in ("a", "b"):
+        os.mkfifo(run / "results" / name)
+    with pytest.raises(UserError, match=r"copy: the run cannot be copied here .*pipe") as caught:
+        copy_run(run, copy)
+    assert "\n" not in str(caught.value)
+    assert not copy.exists()
+    for name in ("a", "b"):
+        (run / "results" / name).unlink()
+    copy_run(run, copy)
+    assert (copy / "config.json").read_text() == "{}"

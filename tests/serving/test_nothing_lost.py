@@ -121,6 +121,13 @@ def test_an_output_that_is_an_input_is_refused_before_it_is_written(evaluated, t
     assert recording.read_bytes() == (tmp_path / "notes.csv").read_bytes() == before
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_scores_on_a_full_disk_are_one_line(evaluated, test_clips, tmp_path):
+    (tmp_path / "scores.csv").symlink_to("/dev/full")
+    with pytest.raises(UserError, match=r"scores\.csv: cannot be written \(No space left"):
+        score_files(evaluated, [str(test_clips[0])], None, str(tmp_path / "scores.csv"))
+
+
 def test_a_file_that_is_to_be_made_is_no_input(tmp_path):
     refuse_overwriting([tmp_path / "new"], [tmp_path / "a.wav", tmp_path / "missing.wav"])
     with pytest.raises(UserError):

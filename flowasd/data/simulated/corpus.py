@@ -30,6 +30,7 @@ from flowasd.data.simulated.slide_rail import (
     vary,
     wander,
 )
+from flowasd.errors import UserError
 from flowasd.files import read_ahead
 
 VERSION = 1  # of the simulation; raise it whenever a sample changes
@@ -135,7 +136,13 @@ def _write_corpus(folder: Path, seed: int, n_train: int, n_test: int) -> None:
         path = folder / part / f"{state}_{machine_id}_{number:08d}.flac"
         if clip.cause is not None:
             faults.append((path.name, clip.cause, clip.severity))
-        soundfile.write(path, clip.sound, SAMPLE_RATE, "PCM_16")
+        try:
+            soundfile.write(path, clip.sound, SAMPLE_RATE, "PCM_16")
+        except soundfile.LibsndfileError as error:  # on a full disk
+            raise UserError(
+                f"{path}: cannot be written ({error.error_string}); make room, or name another "
+                "--config.data.cache"
+            ) from error
     with (folder / "faults.csv").open("w", newline="") as file:
         csv.writer(file).writerows(faults)
 
