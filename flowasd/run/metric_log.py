@@ -1,4 +1,7 @@
-"""Training curves on disk: metrics.jsonl, and event files for TensorBoard where it is installed."""
+"""Training curves on disk: metrics.jsonl, and event files for TensorBoard where it is installed.
+
+Every row of metrics.jsonl has a digest of its own, so that rows can be appended.
+"""
 
 import importlib.util
 import json
@@ -7,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from flowasd.files import append, write_text, writing
-from flowasd.run.records import FORMAT, check_format, damaged
+from flowasd.run.records import check_format, damaged, sealed, unsealed
 
 Row = dict[str, int | float]
 REMEDY = "remove the file; the curves of this run start anew"
@@ -27,14 +30,19 @@ def read_metrics(workdir: Path) -> list[Row]:
         rows: list[Any] = [json.loads(line) for line in lines if line.endswith("\n")]
     except (OSError, ValueError) as error:
         raise damaged(path, error, REMEDY) from error
-    for row in rows:
-        if not isinstance(row, dict):
-            raise damaged(path, "a line that is no row", REMEDY)
-        check_format(path, row.pop("format", 1), REMEDY)
-        numbers = all(isinstance(value, int | float) for value in row.values())
-        if not numbers or not {"step", "seconds"} <= row.keys():
-            raise damaged(path, "a row without step, seconds and numbers", REMEDY)
-    return rows
+    return [_row(path, row) for row in rows]
+
+
+def _row(path: Path, content: Any) -> Row:
+    if isinstance(content, dict) and "digest" not in content:  # as rows of format 7 were at first
+        check_format(path, content.pop("format", 1), REMEDY)
+        row = content
+    else:
+        row = unsealed(path, content, REMEDY)
+    numbers = all(isinstance(value, int | float) for value in row.values())
+    if not numbers or not {"step", "seconds"} <= row.keys():
+        raise damaged(path, "a row without step, seconds and numbers", REMEDY)
+    return row
 
 
 class MetricLog:
@@ -74,7 +82,7 @@ class MetricLog:
 
 
 def _line(row: Row) -> str:
-    return json.dumps({"format": FORMAT} | row) + "\n"
+    return json.dumps(sealed(row)) + "\n"
 
 
 def _has_tensorboard() -> bool:

@@ -83,6 +83,19 @@ def test_an_undamaged_run_is_read_in_every_mode(workdir):
     resume(workdir)
 
 
+def test_a_changed_digit_of_the_metrics_is_refused(workdir):
+    path, whole = workdir / "metrics.jsonl", read_metrics(workdir)
+    content = path.read_text()
+    at = content.index('"train_nll": ') + len('"train_nll": ') + 3
+    digit = str((int(content[at]) + 1) % 10)
+    path.write_text(content[:at] + digit + content[at + 1 :])
+    with pytest.raises(UserError, match=r"metrics\.jsonl: damaged .*remove the file"):
+        read_metrics(workdir)
+    rows = [{"format": FORMAT} | row for row in whole]  # as they were before rows had a digest
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert read_metrics(workdir) == whole
+
+
 def test_metrics_that_a_crash_cut_off_go_on(workdir):
     path = workdir / "metrics.jsonl"
     whole = read_metrics(workdir)
