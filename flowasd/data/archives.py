@@ -45,14 +45,13 @@ def unpack(archive: Path, folder: Path, types: Sequence[str]) -> list[str]:
         The machine types that were in the archive.
 
     Raises:
-        UserError: If the archive is damaged or encrypted, if something in it is a link or would lie
-            outside `folder`, if it has none of the types or has one twice, if a type is in `folder`
-            already, or if the disk has no room.
+        UserError: If the archive is damaged or encrypted, if something in it is a link, is there
+            twice or would lie outside `folder`, if it has none of the types or has one in two
+            places, if a type is in `folder` already, or if the disk has no room.
     """
     try:
         with zipfile.ZipFile(archive) as content:
-            files = {_checked_path(archive, member): member for member in content.infolist()}
-            files = {path: member for path, member in files.items() if not _is_folder(member)}
+            files = _files(archive, content.infolist())
             holders = _find_types(archive, list(files), types)
             if there := next((name for name in holders if (folder / name).exists()), None):
                 raise UserError(f"{folder / there}: is there already; remove it first")
@@ -90,6 +89,19 @@ def _extract(content: zipfile.ZipFile, targets: dict[Path, zipfile.ZipInfo]) -> 
             with content.open(member) as source, path.open("xb") as file:
                 shutil.copyfileobj(source, file)
             bar.update(member.file_size)
+
+
+def _files(archive: Path, members: Sequence[zipfile.ZipInfo]) -> dict[Parts, zipfile.ZipInfo]:
+    """The files of an archive by their paths, after all paths were checked."""
+    files: dict[Parts, zipfile.ZipInfo] = {}
+    for member in members:
+        path = _checked_path(archive, member)
+        if _is_folder(member):
+            continue
+        if path in files:  # programs differ in which of them they unpack
+            raise UserError(f"{archive}: {member.filename!r} is there twice; it was not unpacked")
+        files[path] = member
+    return files
 
 
 def _checked_path(archive: Path, member: zipfile.ZipInfo) -> Parts:

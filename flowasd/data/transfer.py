@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 import flowasd
 from flowasd.errors import UserError
-from flowasd.files import require_space
+from flowasd.files import require_space, writing
 
 CHUNK = 1 << 20  # bytes
 TIMEOUT = 60.0  # seconds without a byte
@@ -100,6 +100,7 @@ def _go_on(url: str, path: Path, size: int) -> None:
             path.unlink()
             raise _PassingError("it sends another part than it was asked for")
         with (
+            writing(path),
             path.open("ab" if have else "wb") as file,
             tqdm(
                 desc=path.name,

@@ -18,7 +18,7 @@ class Answer(NamedTuple):
 
     Attributes:
         status: An error, or `None`.
-        headers: More headers.
+        headers: More headers, or other ones; one that is empty is not sent.
         limit: Number of bytes after which the connection is cut, or -1 for no answer at all.
         ranges: Whether a part may be asked for.
         shift: By how many bytes the part begins too late.
@@ -85,6 +85,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             first = int(asked.removeprefix("bytes=").removesuffix("-")) + answer.shift
             status = 206
             headers["Content-Range"] = f"bytes {first}-{len(content) - 1}/{len(content)}"
+        headers |= answer.headers
         self._begin(status, {"Content-Length": str(len(content) - first), **headers})
         self.wfile.write(content[first:][: answer.limit])
         if answer.hold:
@@ -94,7 +95,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _begin(self, status: int, headers: Mapping[str, str]) -> None:
         self.send_response(status)
         for name, value in headers.items():
-            self.send_header(name, value)
+            if value:
+                self.send_header(name, value)
         self.end_headers()
 
     def _reset(self) -> None:

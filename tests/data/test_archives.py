@@ -154,6 +154,23 @@ def test_no_path_escapes(tmp_path_factory, names):
     assert all(path == "a.zip" or path.startswith("x/root/slider/") for path in files(outside))
 
 
+@pytest.mark.parametrize("name", ["slider/train", "slider/train/normal_id_00_00000000.wav/a.wav"])
+def test_a_file_where_a_folder_should_be(name, tmp_path):
+    archive = zipped(tmp_path / "a.zip", {name: b"x"} | below("slider/"))
+    with pytest.raises(UserError, match=r"a\.zip: ") as caught:
+        unpack(archive, tmp_path / "root", TYPES)
+    assert "\n" not in str(caught.value)
+    assert files(tmp_path / "root") == {}
+
+
+def test_a_path_that_is_there_twice(tmp_path):
+    twice = {"./slider/train/normal_id_00_00000000.wav": b"another"}
+    archive = zipped(tmp_path / "a.zip", below("slider/") | twice)
+    with pytest.raises(UserError, match="is there twice; it was not unpacked"):
+        unpack(archive, tmp_path / "root", TYPES)
+    assert files(tmp_path) == {"a.zip": archive.read_bytes()}
+
+
 def test_what_is_encrypted(tmp_path):
     content = bytearray(zipped(tmp_path / "a.zip", below("slider/")).read_bytes())
     for i in range(len(content)):  # the bit is in the directory, 8 bytes from the beginning

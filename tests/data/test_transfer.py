@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+import sys
 
 import pytest
 
@@ -52,6 +53,23 @@ def test_a_cut_connection_goes_on_from_there(server, fetch, waits):
     assert fetch() == CONTENT
     assert server.ranges == [None, "bytes=60000-", "bytes=60000-", "bytes=70000-"]
     assert waits == [2, 4, 8]
+
+
+@pytest.mark.parametrize("length", ["", "many", "-5", "1e5", "0x30d40"])
+def test_a_length_that_is_no_number_or_not_told(length, server, fetch, waits):
+    """A cut is noticed without it."""
+    headers = {"Content-Length": length}
+    server.answers.extend([Answer(headers=headers, limit=60_000), Answer(headers=headers)])
+    assert fetch() == CONTENT
+    assert server.ranges == [None, "bytes=60000-"]
+    assert waits == [2]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/dev/full is a full disk on Linux alone")
+def test_a_disk_that_is_full_meanwhile_is_one_line(server, tmp_path):
+    (tmp_path / "a").symlink_to("/dev/full")
+    with pytest.raises(UserError, match=r"a: cannot be written \(No space left"):
+        fetch_file(f"{server.url}/a", tmp_path / "a", len(CONTENT), MD5)
 
 
 def test_the_next_command_goes_on_too(server, fetch):
