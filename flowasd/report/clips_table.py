@@ -84,7 +84,7 @@ def alarms_among(clips: Sequence[ScoredClip], label: int | None, alpha: float) -
     if not own:
         return BLANK
     alarms = sum(clip.p_value <= alpha for clip in own)
-    return f"{alarms} of {len(own)} ({interval(wilson(alarms, len(own)))} %)"
+    return f"{alarms} of {len(own)} ({interval(wilson(alarms, len(own)))} %)"
 
 
 def alarm_words(clips: Sequence[ScoredClip], alpha: float) -> str:

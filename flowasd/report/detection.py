@@ -55,7 +55,7 @@ def detection(evaluation: Evaluation) -> dict[str, Any]:
     rules = dict.fromkeys([rule, *columns])  # the headline rule comes first
     undefined = undefined_rules(clips)
     bounds = intervals(clips, columns[rule])
-    lines = {name: [*columns[name], metrics.average(columns[name])] for name in rules}
+    lines = {name: [metrics.average(columns[name]), *columns[name]] for name in rules}
     verdict = (
         f"AUC {percent(mean.auc)} % (95 % interval {interval(bounds['Average'])}), "
         f"pAUC {percent(mean.pauc)} %: the average over "

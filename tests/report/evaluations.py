@@ -24,6 +24,7 @@ HISTORY = [
 
 NORMAL = np.random.default_rng(7).normal(size=19)  # scores that p-values are ranks among
 ALPHA = 0.1
+HOSTILE = "<script>alert('x')</script>\"><img src=http://evil.example/>&amp;$x$.wav"  # as a name of what a report shows
 
 
 def make_clip(name, machine_id, label, **scores):

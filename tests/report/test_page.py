@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.report.evaluations import (
+    HOSTILE,
     make_clips,
     make_example,
 )
@@ -17,7 +18,6 @@ from tests.report.evaluations import (
 pytestmark = pytest.mark.slow
 
 BARE = {"history": [], "examples": []}  # what tests of the rest need not wait for
-HOSTILE = "<script>alert('x')</script>\"><img src=http://evil.example/>&amp;$x$.wav"
 NAMESPACES = {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
 
 
