@@ -11,6 +11,7 @@ from flowasd.scoring.explanation import Explanation
 HIGHEST = 3  # clips that are shown where no anomalous clip is known
 MOST_ANOMALOUS = "The most anomalous clip"
 NORMAL = "A normal clip beside it: the median of its machine"
+MEDIAN = "A clip beside them: the median of the machine of the first"
 MISS = "A miss: the anomalous clip that looks most normal"
 FALSE_ALARM = "A false alarm: the normal clip that looks most anomalous"
 ONE_OF_THE_HIGHEST = "One of the highest scores"
@@ -90,7 +91,7 @@ def choose(
     """Returns the places of the clips that are shown, and why each of them is.
 
     With labels they are the most anomalous clip, a normal one, a miss and a false alarm, as far as
-    there are such clips; else those with the highest scores.
+    there are such clips; else those with the highest scores, and the median clip of a machine.
 
     Args:
         clips: The clips.
@@ -100,16 +101,21 @@ def choose(
     """
     order = ranking(clips, rule, thresholds)
     normal, anomalous = ([i for i in order if clips[i].label == label] for label in (0, 1))
+
+    def median(among: Sequence[int], beside: int) -> int:
+        own = [i for i in among if clips[i].machine_id == clips[beside].machine_id] or among
+        return sorted(own, key=lambda i: clips[i].scores[rule])[len(own) // 2]
+
     if not anomalous:
-        return dict.fromkeys(order[:HIGHEST], ONE_OF_THE_HIGHEST)
-    top = anomalous[0]
-    beside = [i for i in normal if clips[i].machine_id == clips[top].machine_id] or normal
-    beside.sort(key=lambda i: clips[i].scores[rule])
-    chosen = [(top, MOST_ANOMALOUS)]
-    chosen += [(beside[len(beside) // 2], NORMAL)] if beside else []
+        shown = dict.fromkeys(order[:HIGHEST], ONE_OF_THE_HIGHEST)
+        if order:
+            shown.setdefault(median(order, order[0]), MEDIAN)
+        return shown
+    chosen = [(anomalous[0], MOST_ANOMALOUS)]
+    chosen += [(median(normal, anomalous[0]), NORMAL)] if normal else []
     chosen += [(i, MISS) for i in anomalous[-1:] if clips[i].p_value > alpha]
     chosen += [(i, FALSE_ALARM) for i in normal[:1] if clips[i].p_value <= alpha]
-    shown: dict[int, str] = {}
+    shown = {}
     for i, why in chosen:
         shown.setdefault(i, why)
     return shown

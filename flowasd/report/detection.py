@@ -55,13 +55,15 @@ def detection(evaluation: Evaluation) -> dict[str, Any]:
     rules = dict.fromkeys([rule, *columns])  # the headline rule comes first
     undefined = undefined_rules(clips)
     bounds = intervals(clips, columns[rule])
-    lines = {name: [metrics.average(columns[name]), *columns[name]] for name in rules}
+    lines = {name: [*_average(columns[name]), *columns[name]] for name in rules}
+    several = len(columns[rule]) > 1
+    over = f"the average over {len(columns[rule])} machine IDs" if several else weakest.machine_id
     verdict = (
         f"AUC {percent(mean.auc)} % (95 % interval {interval(bounds['Average'])}), "
-        f"pAUC {percent(mean.pauc)} %: the average over "
-        f"{count(len(columns[rule]), 'machine ID')}, scored by “{rule}”. "
-        f"Lowest AUC: {percent(weakest.auc)} % on {weakest.machine_id}."
+        f"pAUC {percent(mean.pauc)} %: {over}, scored by “{rule}”."
     )
+    if several:
+        verdict += f" Lowest AUC: {percent(weakest.auc)} % on {weakest.machine_id}."
     if rule in undefined:
         verdict = f"“{rule}” gives every clip the same score, so it tells nothing apart."
     return {
@@ -75,6 +77,11 @@ def detection(evaluation: Evaluation) -> dict[str, Any]:
         "undefined": ", ".join(f"“{name}”" for name in rules if name in undefined),
         "left_out": ", ".join(sorted(left_out)),
     }
+
+
+def _average(rows: Sequence[metrics.Row]) -> list[metrics.Row]:
+    """Returns the average, unless it is that of a single machine."""
+    return [metrics.average(rows)] if len(rows) > 1 else []
 
 
 def _cell(rule: str, value: float, undefined: set[str]) -> str:

@@ -52,7 +52,7 @@ def training_curve(
     if validation.size:
         step, best = validation[:, validation[1].argmin()]
         axes.plot(*validation, color=COLOURS[0], marker=".", label="validation")
-        axes.plot(step, best, "o", color=COLOURS[1], label=f"best: {best:.4g}, step {step:.0f}")
+        axes.plot(step, best, "o", color=COLOURS[1], label=f"lowest: {best:.4g}, step {step:.0f}")
     axes.set(xlabel="step", ylabel="NLL, nats per dimension")
     legend_above(axes)
     return svg_of(figure, "training curve")

@@ -17,7 +17,7 @@ from flowasd.evaluation.evaluate import Evaluation
 from flowasd.evaluation.examples import Example, ScoredClip
 from flowasd.files import write_text
 from flowasd.report import detection, plots, score_plots
-from flowasd.report.clips_table import OUTCOMES, alarm_table, alarm_words, clip_rows, threshold_text
+from flowasd.report.clips_table import alarm_table, alarm_words, clip_rows, threshold_text
 from flowasd.report.detection import intervals, undefined_rules
 from flowasd.report.examples import shown
 from flowasd.report.spectra_plot import spectra
@@ -57,6 +57,7 @@ def _content(evaluation: Evaluation) -> dict[str, Any]:
     }
     machines = by_machine(clips)
     alarm_names, alarm_rows = alarm_table(evaluation)
+    rows = clip_rows(evaluation)
     return {
         "title": (
             f"{summary['machine_type']}: {count(len(clips), 'clip')} of "
@@ -80,9 +81,10 @@ def _content(evaluation: Evaluation) -> dict[str, Any]:
         "roc": _roc(evaluation),
         "calibration": _calibration(evaluation),
         "examples": shown(evaluation.examples, evaluation.alpha),
-        "clips": clip_rows(evaluation),
+        "clips": rows,
         "machines": list(machines),
-        "outcomes": sorted(set(OUTCOMES.values())),
+        "labels": sorted({row.label for row in rows}),
+        "outcomes": sorted({row.outcome for row in rows}),
         "facts": list(flatten(summary)),
         "config": [] if evaluation.config is None else _config_rows(evaluation.config),
     }

@@ -7,6 +7,7 @@ import matplotlib
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, NullFormatter
 from scipy.stats import binomtest
 from sklearn.metrics import roc_curve
 
@@ -46,7 +47,11 @@ def histogram(
             label=f"{CLASSES[label]} ({len(values)})",
         )
     axes.set_xscale(scale["value"], **{k: v for k, v in scale.items() if k != "value"})
+    if scale["value"] != "linear":  # these scales would write their labels as formulas
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda score, _: f"{np.float64(score):g}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set(xlabel="score", ylabel="% of clips")
+    axes.margins(y=0.15)  # room for the word at the threshold
     if np.isfinite(threshold):
         axes.axvline(threshold, color=INK, linewidth=1.2, linestyle="--")
         axes.annotate(

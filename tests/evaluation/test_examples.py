@@ -7,6 +7,7 @@ import pytest
 
 from flowasd.evaluation.examples import (
     FALSE_ALARM,
+    MEDIAN,
     MISS,
     MOST_ANOMALOUS,
     NORMAL,
@@ -50,9 +51,10 @@ def test_the_four_kinds_of_examples():
 
 
 @pytest.mark.parametrize("label", [None, 0])
-def test_without_anomalies_the_three_highest(label):
-    clips = [clip(str(i), label, float(i), 1 / (1 + i)) for i in range(5)]
-    assert names(clips) == dict.fromkeys("432", ONE_OF_THE_HIGHEST)
+def test_without_anomalies_the_three_highest_and_the_median(label):
+    clips = [clip(str(i), label, float(i), 1 / (1 + i)) for i in range(7)]
+    assert names(clips) == dict.fromkeys("654", ONE_OF_THE_HIGHEST) | {"3": MEDIAN}
+    assert names(clips[:3]) == dict.fromkeys("210", ONE_OF_THE_HIGHEST)
     assert choose([], "mean", {}, 0.1) == {}
 
 

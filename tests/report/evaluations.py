@@ -24,7 +24,8 @@ HISTORY = [
 
 NORMAL = np.random.default_rng(7).normal(size=19)  # scores that p-values are ranks among
 ALPHA = 0.1
-HOSTILE = "<script>alert('x')</script>\"><img src=http://evil.example/>&amp;$x$.wav"  # as a name of what a report shows
+# A name that would run if a page took it for markup.
+HOSTILE = "<script>alert('x')</script>\"><img src=http://evil.example/>&amp;$x$.wav"
 
 
 def make_clip(name, machine_id, label, **scores):

@@ -9,9 +9,9 @@ from PIL import Image
 from sklearn.metrics import roc_curve
 
 from flowasd.evaluation.samples import Spectra
-from flowasd.report.score_plots import bins
+from flowasd.report.score_plots import bins, histogram
 from tests.report.evaluations import ALPHA, HISTORY, NORMAL, make_clips, make_example
-from tests.report.page import SVG, XLINK
+from tests.report.page import SVG, XLINK, Picture
 
 BLUE, ORANGE, GREY, INK = "#3b8bd0", "#e8643c", "#8a8f98", "currentColor"
 
@@ -36,7 +36,7 @@ def test_the_training_curve_runs_through_the_logged_steps(report):
     assert (marked_colour, best_colour) == (BLUE, ORANGE)
     for label in ("step", "NLL, nats per dimension", "training", "validation"):
         assert picture.labels.count(label) == 1
-    assert "best: 0.75, step 20" in picture.labels
+    assert "lowest: 0.75, step 20" in picture.labels
 
 
 def test_a_training_without_validation_has_one_curve(report):
@@ -95,6 +95,19 @@ def test_a_histogram_shows_the_classes_that_are_there(report):
     picture = report(clips=make_clips(("id_00",), labels=(0,))).picture("scores of id_00")
     assert {colour for _, colour in picture.areas} == {BLUE}
     assert not any("anomalous" in label for label in picture.labels)
+
+
+@pytest.mark.parametrize(
+    ("scores", "labels"),
+    [
+        (np.geomspace(0.001, 100, 20), {"0.001", "0.1", "10"}),
+        ([-1e4, *np.linspace(-1, 1, 20), 1e4], {"-1000", "0", "1000"}),
+    ],
+)
+def test_an_axis_over_decades_has_numbers(scores, labels):
+    picture = Picture(histogram({0: list(scores)}, "scores"))
+    assert labels <= set(picture.labels)
+    assert not any("$" in label for label in picture.labels)
 
 
 def test_roc_curves_are_scikit_learns(report):
