@@ -52,12 +52,22 @@ def wide(browser, evaluated):
         yield page
 
 
+@pytest.fixture(scope="module")
+def explanation(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("explained")
+    write_explanation(folder, folder / "clip.wav", make_explanation(), "SIMULATED")
+    return folder / "clip.html"
+
+
 @pytest.fixture
-def explained(browser, tmp_path, width, scheme):
+def explained(browser, explanation, width, scheme):
     """The page of a recording that was explained."""
-    write_explanation(tmp_path, tmp_path / "clip.wav", make_explanation(), "SIMULATED")
-    with opened(browser, tmp_path / "clip.html", width, scheme) as page:
+    with opened(browser, explanation, width, scheme) as page:
         yield page
+
+
+def unfold(page):
+    page.locator("details").evaluate_all("folded => folded.forEach(part => part.open = true)")
 
 
 def test_the_page_itself_does_not_scroll_sideways(page):
@@ -69,7 +79,7 @@ def test_an_explained_page_does_not_scroll_sideways(explained):
 
 
 def assert_fits(page):
-    page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+    unfold(page)
     page.evaluate("window.scrollTo(1000, 0)")
     assert page.evaluate("window.scrollX") == 0
     parts = page.locator("h1, h2, p, figure, audio, caption span, dd, label, .scroll")
@@ -94,7 +104,7 @@ def test_text_of_an_explained_page_stands_out(explained):
 
 
 def assert_legible(page):
-    page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+    unfold(page)
     shown = page.evaluate(SHOWN_TEXT)
     assert len(shown) > 30
     for text, ink, paper in shown:
@@ -107,6 +117,7 @@ def test_the_page_is_light_or_dark(page, scheme):
 
 
 def test_the_tab_key_reaches_every_control_and_shows_where_it_is(page):
+    unfold(page)
     reached = set()
     for focused in walked(page, CONTROLS):
         reached.add(focused["place"])
