@@ -236,14 +236,19 @@ def _folders(top: Path) -> Iterator[tuple[Path, list[os.DirEntry[str]]]]:
 
 def audio_below(path: Path) -> list[Path]:
     """Lists the audio files in a folder, at every depth; a path that is none has itself at most."""
+    return [*map(Path, audio_names_below(path))]
+
+
+def audio_names_below(path: Path) -> list[str]:
+    """Lists the same as text, which takes half the time where there are thousands of files."""
     if not path.is_dir():
-        return [path] if _is_named_as_audio(path.name) else []
-    return [audio for folder, inside in _folders(path) for audio in _audio_of(folder, inside)]
+        return [str(path)] if _is_named_as_audio(path.name) else []
+    return [name for _, inside in _folders(path) for name in _audio_of(inside)]
 
 
 def list_audio(folder: Path) -> list[Path]:
     """Lists the audio files directly in a folder, sorted; a missing folder has none."""
-    return _audio_of(folder, _inside(folder)) if folder.is_dir() else []
+    return [*map(Path, _audio_of(_inside(folder)))] if folder.is_dir() else []
 
 
 def _inside(folder: Path) -> list[os.DirEntry[str]]:
@@ -252,9 +257,9 @@ def _inside(folder: Path) -> list[os.DirEntry[str]]:
         return sorted((e for e in entries if not _is_hidden(e.name)), key=lambda entry: entry.name)
 
 
-def _audio_of(folder: Path, inside: Iterable[os.DirEntry[str]]) -> list[Path]:
+def _audio_of(inside: Iterable[os.DirEntry[str]]) -> list[str]:
     audio = (entry for entry in inside if _is_named_as_audio(entry.name))
-    return [folder / entry.name for entry in audio if not _is_folder(entry)]
+    return [entry.path for entry in audio if not _is_folder(entry)]
 
 
 def _is_named_as_audio(name: str) -> bool:

@@ -24,7 +24,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from flowasd.config import RunConfig
-from flowasd.data.audio import audio_below
+from flowasd.data.audio import audio_below, audio_names_below
 from flowasd.detector import Detector, Result
 from flowasd.errors import UserError
 from flowasd.files import refuse_overwriting
@@ -145,7 +145,7 @@ class _Watch:
         Of those that are settled, a look asks a part, and the next look asks the next part. To ask
         each of them would take most of the time between two looks after some days.
         """
-        paths = [str(path) for folder in folders for path in audio_below(folder)]
+        paths = [path for folder in folders for path in audio_names_below(folder)]
         parts = len(paths) // ASKED_AGAIN + 1
         found = {}
         for i, path in enumerate(paths):
