@@ -35,7 +35,7 @@ def recordings(folder: Path, longest: float) -> list[Path]:
     rng, made = np.random.default_rng(0), []
     for i, seconds in enumerate(rng.uniform(1, longest, RECORDINGS)):
         made.append(folder / f"{i}.wav")
-        soundfile.write(made[-1], rng.normal(size=round(16000 * seconds)) / 10, 16000)
+        soundfile.write(made[-1], rng.normal(size=int(16000 * seconds)) / 10, 16000)
     return made
 
 

@@ -103,14 +103,15 @@ class _Events:
     def __init__(self, workdir: Path, step: int | None):
         # This imports torch wherever torch is installed.
         from tensorboardX.event_file_writer import EventsWriter
-        from tensorboardX.proto.event_pb2 import Event, SessionLog
+        from tensorboardX.proto import event_pb2
         from tensorboardX.summary import scalar
 
-        self._event, self._scalar, self._path = Event, scalar, workdir / "events"
+        made: Any = event_pb2  # its classes are made at run time
+        self._event, self._scalar, self._path = made.Event, scalar, workdir / "events"
         with writing(self._path):
             self._writer = EventsWriter(str(self._path))
         if step:
-            self._write(step=step + 1, session_log=SessionLog(status=SessionLog.START))
+            self._write(step=step + 1, session_log=made.SessionLog(status=made.SessionLog.START))
 
     def add(self, row: Row) -> None:
         """Writes every number of a row."""

@@ -2,10 +2,13 @@
 
 import struct
 from contextlib import closing
+from typing import Any
 
-from tensorboardX.proto.event_pb2 import Event
+from tensorboardX.proto import event_pb2
 
 from flowasd.run.metric_log import MetricLog, read_metrics
+
+EVENT: Any = vars(event_pb2)["Event"]  # made at run time
 
 
 def events(path):
@@ -13,7 +16,7 @@ def events(path):
     content, at, found = path.read_bytes(), 0, []
     while at < len(content):
         (length,) = struct.unpack_from("<Q", content, at)
-        found.append(Event.FromString(content[at + 12 : at + 12 + length]))
+        found.append(EVENT.FromString(content[at + 12 : at + 12 + length]))
         at += 12 + length + 4
     return found
 

@@ -8,6 +8,7 @@ reports.
 import shutil
 from contextlib import closing
 
+import numpy as np
 import pytest
 import soundfile
 
@@ -43,7 +44,9 @@ def test_every_past_run_is_tried():
 def test_a_past_run_is_refused_in_one_line_and_left_as_it_was(version, mode, tmp_path, monkeypatch):
     run = shutil.copytree(PAST / version, tmp_path / "run")
     (tmp_path / "in").mkdir()
-    soundfile.write(tmp_path / "in" / "normal_id_00_00000000.wav", [0.1, -0.1] * 8000, 16000)
+    soundfile.write(
+        tmp_path / "in" / "normal_id_00_00000000.wav", np.tile([0.1, -0.1], 8000), 16000
+    )
     monkeypatch.chdir(tmp_path)
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     options = [option.replace("configs/", f"{REPO}/configs/") for option in MODES[mode]]
