@@ -37,6 +37,7 @@ class Arguments:
         alpha: Rate of false alarms that a decision allows.
         fdr: Share of false alarms among all alarms that decisions allow instead.
         seconds: Length of the clips that an exported program scores.
+        map: Whether an exported program also makes the map of the explanation.
         false_alarm_every: Clips after which a normal machine raises an alarm, on average at least.
         on_alarm: Command that an alarm starts.
         look_every: Seconds between two looks at a folder.
@@ -52,6 +53,7 @@ class Arguments:
     alpha: float | None
     fdr: float | None
     seconds: float | None
+    map: bool
     false_alarm_every: float
     on_alarm: str | None
     look_every: float
@@ -110,6 +112,7 @@ def define_flags(modes: Mapping[str, Mode]) -> None:
         "Share of false alarms among the alarms of all inputs, instead of --alpha.",
     )
     flags.DEFINE_float("seconds", None, "Length of the clips; by default of the training clips.")
+    flags.DEFINE_bool("map", False, "Exports the time-frequency map that explain shows, too.")
     flags.DEFINE_float(
         "false_alarm_every",
         1000.0,

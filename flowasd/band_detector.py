@@ -231,6 +231,12 @@ class BandDetector:
             raise UserError("the detector has no calibration; Detector.load gives it one")
         return self.calibration
 
+    def compared(self) -> Reference:
+        """Returns what clips are compared with; raises a `UserError` if the run has none."""
+        if self.reference is None:
+            raise UserError("the run has no reference.npz; repeat its training command")
+        return self.reference
+
     def clips(
         self, log_mels: Sequence[Float[np.ndarray, "_ band"]], machine_ids: Sequence[str]
     ) -> Clips:

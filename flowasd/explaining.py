@@ -1,7 +1,6 @@
 """Explaining what a detector has heard: when and in which bands it departs from normal."""
 
 from flowasd.band_detector import BandDetector
-from flowasd.errors import UserError
 from flowasd.features.compute import compute_bands
 from flowasd.features.hearing import Heard
 from flowasd.scoring.explanation import Explained, Explanation, explain_clip
@@ -14,8 +13,6 @@ def explain_heard(detector: BandDetector, heard: Heard, machine_id: str) -> Expl
     Raises:
         UserError: If the run has no reference.npz, or the machine is unknown.
     """
-    if detector.reference is None:
-        raise UserError("the run has no reference.npz; repeat its training command")
     owner, config = detector.enrolled.get(machine_id, detector), detector.config
     clips = owner.clips([heard.bands], [machine_id])
     (judged,) = judge(clips, owner.calibrated().normality)
@@ -23,7 +20,7 @@ def explain_heard(detector: BandDetector, heard: Heard, machine_id: str) -> Expl
     by = Explained(
         flow=owner.flow,
         statistics=detector.statistics,
-        reference=detector.reference,
+        reference=detector.compared(),
         machine_ids=owner.machine_ids,
         frontend=config.frontend,
         rule=config.score.rule,

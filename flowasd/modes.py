@@ -169,7 +169,8 @@ def export(given: Arguments) -> None:
     """
     from flowasd.serving.export import export_run
 
-    print(export_run(given.workdir, given.output, given.seconds, given.alpha, given.config))
+    how = given.seconds, given.alpha, given.config, given.map
+    print(export_run(given.workdir, given.output, *how))
 
 
 MODES = {
@@ -184,5 +185,5 @@ MODES = {
     "calibrate": Mode(calibrate, "input output machine_id"),
     "explain": Mode(explain, "input output machine_id"),
     "watch": Mode(watch, "input output machine_id alpha false_alarm_every on_alarm look_every"),
-    "export": Mode(export, "output alpha seconds"),
+    "export": Mode(export, "output alpha seconds map"),
 }

@@ -31,16 +31,23 @@ CLIPS = flags.DEFINE_integer("clips", 128, "Test clips, evenly over their names.
 ROUNDS = flags.DEFINE_integer("rounds", 5, "Rounds of timing.", 1)
 WORKDIR = flags.DEFINE_string("workdir", "runs/export", "Folder of the runs and the results.")
 CONFIGS = {"slider": slider, "slider_best": slider_best}
-COLUMNS = ("config", "way", "clips", "score difference", "p-value difference", "MB", "clips/s")
+COLUMNS = (
+    *("config", "way", "clips", "score difference", "p-value difference", "map difference"),
+    *("MB", "clips/s"),
+)
+MAPS = 16  # clips whose maps are compared
 
-# Takes samples, machine indices and the paths; returns scores and p-values.
-Way = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+# Takes samples and machine indices; returns scores, p-values and, if there are any, maps.
+Way = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, ...]]
+OUTPUTS = ("score", "p_value", "map")
 
 
 def rows_of(name: str, root: Path, workdir: Path) -> Iterator[tuple[object, ...]]:
     """A row for each way to score: the detector, jax.export and onnxruntime."""
     run(CONFIGS[name].get_config(), root, workdir, seed=0)
-    export_run(workdir, None)
+    plain, mapped = workdir / "export", workdir / "export_map"
+    export_run(workdir, str(plain))
+    export_run(workdir, str(mapped), with_map=True)
     detector = Detector.load(workdir)
     paths = find_audio([str(root / "slider" / "test")])
     decoded = [(path, read_audio(path, detector.frontend.sample_rate)) for path in paths]
@@ -51,27 +58,41 @@ def rows_of(name: str, root: Path, workdir: Path) -> Iterator[tuple[object, ...]
     samples = np.stack([clip for _, clip in chosen])
     ids = [detector.known_ids.index(detector.machine_id_of(path)) for path, _ in chosen]
     machine = np.array(ids, np.int32)
-    ways = {
-        "detector": by_detector(detector),
-        "jax.export": by_jax(workdir / "export" / "detector.jax"),
-        "onnxruntime": by_onnx(workdir / "export" / "detector.onnx"),
+    files = {
+        "jax.export": plain / "detector.jax",
+        "onnxruntime": plain / "detector.onnx",
+        "jax.export, map": mapped / "detector.jax",
+        "onnxruntime, map": mapped / "detector.onnx",
     }
-    files = {"jax.export": "detector.jax", "onnxruntime": "detector.onnx"}
+    ways = {"detector": by_detector(detector)}
+    ways |= {way: (by_jax if "jax" in way else by_onnx)(path) for way, path in files.items()}
     found = {way: _in_batches(score, samples, machine) for way, score in ways.items()}  # compiles
     seconds = _seconds(ways, samples, machine)
+    some = np.linspace(0, len(chosen) - 1, min(MAPS, len(chosen))).astype(int)
+    maps = np.stack(
+        [detector.explain(samples[i], detector.known_ids[machine[i]]).map for i in some]
+    )
     for way, outputs in found.items():
         score, p_value = (
-            np.abs(one - other).max() for one, other in zip(outputs, found["detector"], strict=True)
+            np.abs(one - other).max()
+            for one, other in zip(outputs[:2], found["detector"], strict=True)
         )
-        size = (workdir / "export" / files[way]).stat().st_size / 1e6 if way in files else ""
-        yield name, way, len(chosen), score, p_value, size, len(chosen) / np.median(seconds[way])
+        away = map_difference(outputs[2][some], maps) if len(outputs) > 2 else ""
+        size = files[way].stat().st_size / 1e6 if way in files else ""
+        rate = len(chosen) / np.median(seconds[way])
+        yield name, way, len(chosen), score, p_value, away, size, rate
+
+
+def map_difference(maps: np.ndarray, expected: np.ndarray) -> float:
+    """The greatest difference of any cell, as a share of the largest cell of its clip."""
+    return float((np.abs(maps - expected).max((1, 2)) / np.abs(expected).max((1, 2))).max())
 
 
 def by_detector(detector: Detector) -> Way:
     """The detector from samples on: front-end, flow, every rule, p-values."""
     rule = detector.config.score.rule
 
-    def score(samples: np.ndarray, machine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def score(samples: np.ndarray, machine: np.ndarray) -> tuple[np.ndarray, ...]:
         bands = compute_bands(list(samples), detector.frontend, CLIPS_PER_BATCH)
         judged = detector.judge(bands, [detector.known_ids[m] for m in machine])
         columns = [(clip.scores[rule], clip.p_values[rule]) for clip in judged]
@@ -88,9 +109,9 @@ def by_jax(path: Path) -> Way:
         alpha = np.float32(json.loads(archive.read("metadata.json"))["alpha"])
     call = jax.jit(program.call)
 
-    def score(samples: np.ndarray, machine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def score(samples: np.ndarray, machine: np.ndarray) -> tuple[np.ndarray, ...]:
         outputs = call(samples, machine, alpha)
-        return np.asarray(outputs["score"]), np.asarray(outputs["p_value"])
+        return tuple(np.asarray(outputs[name]) for name in OUTPUTS if name in outputs)
 
     return score
 
@@ -101,11 +122,12 @@ def by_onnx(path: Path) -> Way:
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(path, options)
 
-    def score(samples: np.ndarray, machine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        scores, p_values = session.run(
-            ["score", "p_value"], {"samples": samples, "machine": machine}
-        )
-        return np.asarray(scores), np.asarray(p_values)
+    made = {output.name for output in session.get_outputs()}
+    names = [name for name in OUTPUTS if name in made]
+
+    def score(samples: np.ndarray, machine: np.ndarray) -> tuple[np.ndarray, ...]:
+        outputs = session.run(names, {"samples": samples, "machine": machine})
+        return tuple(map(np.asarray, outputs))
 
     return score
 
@@ -117,7 +139,7 @@ def _metadata(workdir: Path) -> dict:
 
 
 def _in_batches(score: Way, samples: np.ndarray, machine: np.ndarray) -> list[np.ndarray]:
-    """Scores and p-values of all clips, four at a time as the detector's front-end takes them."""
+    """The outputs for all clips, four at a time as the detector's front-end takes them."""
     starts = range(0, len(samples), CLIPS_PER_BATCH)
     some = [slice(first, first + CLIPS_PER_BATCH) for first in starts]
     outputs = [score(samples[part], machine[part]) for part in some]

@@ -208,12 +208,27 @@ def bands(
         frontend: Settings of the front-end.
     """
     spectra = jax.vmap(lambda clip: FRONTENDS[frontend.name](clip, frontend))(samples)
+    return pooled(spectra, 1 + n_samples // frontend.hop_length, frontend)
+
+
+def pooled(
+    spectra: Float[Array, "clip time band"],
+    n_spectra: Int[Array, " clip"],
+    frontend: FrontendConfig,
+) -> Float[Array, "clip frame band"]:
+    """Returns the frames of clips by the configured pooling: the spectra, if nothing is pooled.
+
+    Args:
+        spectra: Bands of clips in dB, padded at the end to one length.
+        n_spectra: Spectra of each clip without its padding.
+        frontend: Settings of the front-end.
+    """
     window, hop = frontend.windows
     if not window:
         return spectra
     decay, background = frontend.pooling.decay, frontend.pooling.background
-    pooled = partial(pool, window=window, hop=hop, decay=decay, background=background)
-    return jax.vmap(pooled)(spectra, 1 + n_samples // frontend.hop_length)
+    one = partial(pool, window=window, hop=hop, decay=decay, background=background)
+    return jax.vmap(one)(spectra, n_spectra)
 
 
 def fit_standardisation(clips: Iterable[Float[np.ndarray, "_ band"]]) -> Standardisation:

@@ -20,11 +20,10 @@ def shifted(
 ) -> Float[Array, "batch time band channel"]:
     """`x` as seen from `(time, band)` positions further on, with zeros beyond its edges."""
     padding = [(0, 0), *((abs(by), abs(by)) for by in (time, band)), (0, 0)]
-    _, n_time, n_band, _ = x.shape
-    first_time, first_band = abs(time) + time, abs(band) + band
-    return jnp.pad(x, padding)[
-        :, first_time : first_time + n_time, first_band : first_band + n_band
-    ]
+    batch, n_time, n_band, channels = x.shape
+    first = (0, abs(time) + time, abs(band) + band, 0)
+    last = (batch, first[1] + n_time, first[2] + n_band, channels)
+    return jax.lax.slice(jnp.pad(x, padding), first, last)
 
 
 @jax.custom_vjp

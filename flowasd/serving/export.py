@@ -3,6 +3,9 @@
 `detector.jax` is a zip archive of a program of `jax.export` and of metadata, for CPUs, CUDA GPUs
 and TPUs; `score.py` runs it. `detector.onnx` has the same program and the same metadata for
 onnxruntime; `score_onnx.py` runs it.
+
+The map of the explanation is there if it is asked for. onnxruntime computes all outputs of a model,
+also those that nobody reads, and the gradients of the map double the model.
 """
 
 import io
@@ -34,32 +37,37 @@ def export_run(
     seconds: float | None = None,
     alpha: float | None = None,
     config: RunConfig | None = None,
+    with_map: bool = False,
 ) -> str:
     """Writes both artefacts of a run, each with the file that scores by it.
 
     Args:
         workdir: Folder of the run.
-        output: Folder to write to; without it, `export` in the run's.
+        output: Folder to write to, which may hold an earlier export; without it, `export` in the
+            run's.
         seconds: Length of the clips; without it, that of the run's first training clip.
         alpha: Rate of false alarms that decisions allow by default; without it, that of the
             settings.
         config: Settings of the scoring; without it, those of the run.
+        with_map: Whether the artefacts also make the map of the explanation.
 
     Returns:
         The text to print.
 
     Raises:
-        UserError: If the run has not ended, a package is missing, the length is not known or
-            allows no clip, or the model has something that cannot be exported.
+        UserError: If the folder has other files, the run has not ended, a package is missing, the
+            length is not known or allows no clip, the model has something that cannot be exported,
+            or there is to be a map and the run has no reference.npz.
     """
+    folder = Path(output or workdir / "export")
+    _check_folder(folder)
     detector = Detector.load(workdir, config)
     rate = detector.frontend.sample_rate
     n_samples = _trained_length(detector) if seconds is None else round(seconds * rate)
     if n_samples < 1:
         raise UserError(f"--seconds={seconds}: a clip must have one sample at least")
-    program = scoring_program(detector, n_samples, alpha)
+    program = scoring_program(detector, n_samples, alpha, with_map=with_map)
     artefacts = {"detector.jax": as_jax(program), "detector.onnx": as_onnx(program)}
-    folder = Path(output or workdir / "export")
     folder.mkdir(parents=True, exist_ok=True)
     templates = resources.files("flowasd.serving") / "templates"
     lines = [f"Clips of {n_samples / rate:g} s at {rate} Hz, rule {program.metadata['rule']}:"]
@@ -101,6 +109,13 @@ def as_onnx(program: Program) -> bytes:
     inputs: dict[str, jax.ShapeDtypeStruct] = dict(zip(names, _inputs(program), strict=True))
     defaults = {"alpha": np.asarray(program.metadata["alpha"], np.float32)}
     return convert(program.call, inputs, defaults, {"flowasd": as_json(program.metadata)})
+
+
+def _check_folder(folder: Path) -> None:
+    """Raises a `UserError` if a folder holds anything that is not of an export."""
+    files = folder.iterdir() if folder.exists() else []
+    if others := sorted({file.name for file in files} - {*READERS, *READERS.values()}):
+        raise UserError(f"{folder} is not empty ({others[0]}); name another folder with --output")
 
 
 def _inputs(program: Program) -> tuple[jax.ShapeDtypeStruct, ...]:

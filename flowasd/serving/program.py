@@ -2,8 +2,7 @@
 
 The detector's own way goes through NumPy, takes clips of any length, and computes every rule. This
 one takes clips of one length and computes the configured rule, so that it is one program for JAX's
-compiler, and can be exported. To export a further score rule, write a function like `relative` and
-add a line to `RULES`.
+compiler, and can be exported.
 """
 
 import hashlib
@@ -11,7 +10,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,55 +20,12 @@ from jaxtyping import Array, Float, Int
 
 from flowasd.detector import Detector
 from flowasd.errors import UserError
-from flowasd.features.frontend import bands
+from flowasd.features.frontend import EDGES, bands, pooled
 from flowasd.features.patches import covering_patches
 from flowasd.flow.glow import Glow
 from flowasd.run.calibration_file import calibration_key
-
-
-class Judging(NamedTuple):
-    """What a rule is given of a batch of clips.
-
-    Attributes:
-        nlls: NLL of every frame under every ID, in nats per dimension.
-        own: 1 for each clip's own ID, 0 for the others; NaN if the index is none of an ID.
-        peers: Row `m` weights the IDs that a clip of ID `m` is set against; its sum is 1.
-        level: Mean NLL of the frames of normal clips of every ID.
-    """
-
-    nlls: Float[Array, "batch frame machine"]
-    own: Float[Array, "batch machine"]
-    peers: Float[np.ndarray, "machine machine"]
-    level: Float[np.ndarray, " machine"]
-
-    @property
-    def own_nll(self) -> Float[Array, "batch frame"]:
-        """NLL of every frame under the clip's own ID."""
-        return (self.nlls * self.own[:, None]).sum(2)
-
-
-Rule = Callable[[Judging], Float[Array, " batch"]]
-
-
-def relative(clips: Judging) -> Float[Array, " batch"]:
-    """Mean NLL under the own ID, less the mean of that over the IDs that it is set against."""
-    peers = (clips.own[:, :, None] * clips.peers).sum(1)
-    return ((clips.own - peers) * clips.nlls.mean(1)).sum(1)
-
-
-def typicality(clips: Judging) -> Float[Array, " batch"]:
-    """Mean distance of the frame NLLs from the normal level of the clip's ID."""
-    level = (clips.own * clips.level).sum(1)
-    return abs(clips.own_nll - level[:, None]).mean(1)
-
-
-RULES: dict[str, Rule] = {
-    "mean": lambda clips: clips.own_nll.mean(1),
-    "std": lambda clips: clips.own_nll.std(1),
-    "max": lambda clips: clips.own_nll.max(1),
-    "typicality": typicality,
-    "relative": relative,
-}
+from flowasd.serving.exported_map import map_maker
+from flowasd.serving.exported_rules import EXPORTED_RULES, Judging
 
 
 @dataclass(frozen=True)
@@ -80,8 +36,9 @@ class Program:
         call: Takes samples `(batch, samples)` at the front-end's rate, the machine index
             `(batch,)` of every clip (int32), and the rate of false alarms that decisions allow.
             It returns the outputs by name: `score` and `p_value` `(batch,)`, `decision`
-            `(batch,)`, which is 1 for an alarm, and `frame_nll` `(batch, frame)`. Score and
-            p-value are NaN where a sample or a machine index is not valid.
+            `(batch,)`, which is 1 for an alarm, `frame_nll` `(batch, frame)` and, if it was asked
+            for, `map` `(batch, time, band)`. What is not a decision is NaN where a sample or a
+            machine index is not valid.
         metadata: What a reader must know, as JSON can carry it.
     """
 
@@ -89,7 +46,9 @@ class Program:
     metadata: dict[str, Any]
 
 
-def scoring_program(detector: Detector, n_samples: int, alpha: float | None = None) -> Program:
+def scoring_program(
+    detector: Detector, n_samples: int, alpha: float | None = None, *, with_map: bool = False
+) -> Program:
     """Makes the program of a detector; it scores by the detector's configured rule.
 
     Args:
@@ -97,22 +56,25 @@ def scoring_program(detector: Detector, n_samples: int, alpha: float | None = No
         n_samples: Samples of every clip, at the front-end's rate.
         alpha: Rate of false alarms that decisions allow by default; without it, that of the
             detector's settings.
+        with_map: Whether the program also makes the map of the explanation.
 
     Raises:
-        UserError: If the rule is not one of `RULES`.
+        UserError: If the rule is not one of `EXPORTED_RULES`, or there is to be a map and the
+            detector has no reference.
     """
     settings, frontend = detector.config, detector.frontend
-    if settings.score.rule not in RULES:
+    if settings.score.rule not in EXPORTED_RULES:
         raise UserError(
             f"the rule {settings.score.rule} cannot be exported; "
-            f"give the run's --config with --config.score.rule={'|'.join(RULES)}"
+            f"give the run's --config with --config.score.rule={'|'.join(EXPORTED_RULES)}"
         )
-    rule, statistics = RULES[settings.score.rule], detector.statistics
+    rule, statistics = EXPORTED_RULES[settings.score.rule], detector.statistics
     graph, state = nnx.split(_whole_flow(detector))
     peers, level = _peers(detector), _levels(detector)
     normal, count = _normal_scores(detector)
-    n_frames, length = frontend.n_frames(n_samples), settings.train.patch_length
-    index, _ = covering_patches(np.array([n_frames]), length, settings.score.hop)
+    n_spectra, n_frames = frontend.n_spectra(n_samples), frontend.n_frames(n_samples)
+    length, hop = settings.train.patch_length, settings.score.hop
+    index, _ = covering_patches(np.array([n_frames]), length, hop)
     share = np.eye(n_frames, dtype=np.float32)[:, index.ravel()]  # of every frame in its NLLs
     share /= share.sum(1, keepdims=True)
 
@@ -120,24 +82,33 @@ def scoring_program(detector: Detector, n_samples: int, alpha: float | None = No
         flow = nnx.merge(graph, state)
         return -flow.log_prob_machines(patch[..., None]) / frontend.n_bands
 
+    def frame_nll(
+        patches: Float[Array, "batch patch time band"],
+    ) -> Float[Array, "batch frame machine"]:
+        nlls = jax.vmap(patch_nll, 1, 1)(patches)
+        nlls = nlls.reshape(patches.shape[0], index.size, len(peers))
+        return jnp.einsum("fp,bpm->bfm", share, nlls)
+
+    make_map = map_maker(detector, n_spectra, index, frame_nll) if with_map else None
+
     def call(samples: Array, machine: Array, alpha: Array) -> dict[str, Array]:
-        with jax.default_matmul_precision("highest"):
-            batch = samples.shape[0]
-            frames = bands(samples, jnp.full(batch, n_samples, jnp.int32), frontend)
-            frames = (frames - statistics.mean) / statistics.std
-            patches = frames[:, index]
-            nlls = jax.vmap(patch_nll, 1, 1)(patches).reshape(batch, index.size, len(peers))
-            nlls = jnp.einsum("fp,bpm->bfm", share, nlls)
+        batch = samples.shape[0]
         own = (machine[:, None] == np.arange(len(peers))).astype(jnp.float32)
         known = (machine >= 0) & (machine < len(peers))
-        clips = Judging(nlls, jnp.where(known[:, None], own, jnp.nan), peers, level)
+        own = jnp.where(known[:, None], own, jnp.nan)
+        with jax.default_matmul_precision("highest"):
+            spectra = bands(samples, jnp.full(batch, n_samples, jnp.int32), frontend.unpooled)
+            frames = pooled(spectra, jnp.full(batch, n_spectra, jnp.int32), frontend)
+            nlls = frame_nll(((frames - statistics.mean) / statistics.std)[:, index])
+            clips = Judging(nlls, own, peers, level)
+            maps = {"map": make_map(spectra, frames, clips)} if make_map else {}
         score = rule(clips)
-        p_value = _p_value(score, clips.own, normal, count)
+        p_value = _p_value(score, own, normal, count)
         decision = (p_value <= alpha).astype(jnp.int32)
         outputs = {"score": score, "p_value": p_value, "decision": decision}
-        return outputs | {"frame_nll": clips.own_nll}
+        return outputs | {"frame_nll": clips.own_nll} | maps
 
-    return Program(call, _metadata(detector, n_samples, alpha))
+    return Program(call, _metadata(detector, n_samples, alpha, with_map))
 
 
 def _p_value(
@@ -191,8 +162,11 @@ def _normal_scores(
     return table, count
 
 
-def _metadata(detector: Detector, n_samples: int, alpha: float | None) -> dict[str, Any]:
+def _metadata(
+    detector: Detector, n_samples: int, alpha: float | None, with_map: bool
+) -> dict[str, Any]:
     frontend, score = detector.frontend, detector.config.score
+    edges = EDGES.get(frontend.name)
     bytes_ = [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(nnx.state(detector.flow))]
     return {
         "flowasd": version("flowasd"),
@@ -201,6 +175,9 @@ def _metadata(detector: Detector, n_samples: int, alpha: float | None) -> dict[s
         "channel": detector.config.data.channel,
         "n_samples": n_samples,
         "seconds_per_frame": frontend.seconds_per_frame,
+        "seconds_per_spectrum": 1 / frontend.spectra_per_second,
+        "band_edges": edges(frontend).tolist() if edges else None,
+        "has_map": with_map,
         "rule": score.rule,
         "alpha": score.alpha if alpha is None else alpha,
         "normal_clips": detector.normal_clips,
@@ -208,10 +185,12 @@ def _metadata(detector: Detector, n_samples: int, alpha: float | None) -> dict[s
         "units": {
             "samples": "full scale is 1",
             "sample_rate": "Hz",
+            "band_edges": "Hz",
             "score": "nats per dimension",
             "p_value": "share of normal clips that score as high or higher",
             "decision": "1 for an alarm: the p-value is alpha or less",
             "frame_nll": "nats per dimension",
+            "map": "nats per dimension",
         },
         "recordings": detector.kind,
         "step": detector.step,

@@ -40,14 +40,20 @@ FRONTENDS = {
 }
 
 
-def assert_same(function, x, tolerance):
-    """Converts a function of one array, and compares it with JAX on a batch of several clips."""
+def by_onnxruntime(function, x):
+    """Converts a function of one array, and runs it on a batch of several clips."""
     (batch,) = export.symbolic_shape("batch")
     inputs = {"x": jax.ShapeDtypeStruct((batch, *x.shape[1:]), x.dtype)}
     model = convert(lambda x: {"y": function(x)}, inputs, {}, {})
     (y,) = onnxruntime.InferenceSession(model).run(None, {"x": x})
+    return np.asarray(y)
+
+
+def assert_same(function, x, tolerance):
+    """Compares a function that is converted with the same by JAX."""
+    expected = np.asarray(jax.jit(function)(x))
     np.testing.assert_allclose(
-        np.asarray(y), np.asarray(jax.jit(function)(x)), rtol=tolerance, atol=tolerance
+        by_onnxruntime(function, x), expected, rtol=tolerance, atol=tolerance
     )
 
 
@@ -57,6 +63,7 @@ def test_flows(levels):
     flow = randomise(make_glow(config, n_bands=8, n_machines=3, seed=0))
     x = np.random.default_rng(0).normal(size=(5, 8, 8, 1)).astype(np.float32)
     assert_same(flow.log_prob_machines, x, 1e-4)
+    assert_same(jax.grad(lambda x: flow.log_prob_machines(x)[..., 1].sum()), x, 1e-3)
 
 
 @pytest.mark.parametrize("frontend", FRONTENDS.values(), ids=FRONTENDS)
@@ -64,6 +71,31 @@ def test_front_ends(frontend):
     x = np.random.default_rng(0).normal(size=(3, 3000)).astype(np.float32)
     x[1, 500:] = 0  # on the floor
     assert_same(lambda x: bands(x, jnp.full(x.shape[0], 3000), frontend), x, 1e-3)
+
+
+@pytest.mark.parametrize("n", [1, 7, 30, 1000, 16384])
+def test_spectra(n):
+    """Of lengths that are prime, that have unequal factors, and that have large ones."""
+    x = np.random.default_rng(0).normal(size=(3, 2, n)).astype(np.float32)
+
+    def spectrum(x):
+        both = jnp.fft.rfft(x)
+        return jnp.concatenate([both.real, both.imag], -1)
+
+    expected = np.fft.rfft(x.astype(np.float64))
+    expected = np.concatenate([expected.real, expected.imag], -1)
+    found = by_onnxruntime(spectrum, x)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=2e-6 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("hop", [8, 12, 5])
+def test_overlapping_frames(hop):
+    """Their hops divide the signal, share a factor with it, or have none."""
+    x = np.random.default_rng(0).normal(size=(3, 64)).astype(np.float32)
+    starts = np.arange(4) * hop
+    frames = by_onnxruntime(lambda x: x[:, starts[:, None] + np.arange(2 * hop)], x)
+    expected = np.lib.stride_tricks.sliding_window_view(x, 2 * hop, axis=1)[:, starts]
+    np.testing.assert_array_equal(frames, expected)
 
 
 @pytest.mark.parametrize(
