@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from flowasd.config import RunConfig
 from flowasd.data.source import DataConfig, clip_of
-from flowasd.errors import UserError
+from flowasd.errors import UntoldMachine, UserError
 from flowasd.features.frontend import FrontendConfig, Standardisation, standardise
 from flowasd.features.outliers import lost_highs
 from flowasd.flow.glow import Glow
@@ -36,10 +36,6 @@ from flowasd.scoring.rules import Clips, Judged, judge
 Own = TypeVar("Own", bound="BandDetector")  # `Self`, which beartype knows in whole classes only
 
 CLIPS_AT_ONCE = 64
-
-
-class UntoldMachine(UserError):
-    """Neither the name of a file nor its folder tells the machine ID, and several are known."""
 
 
 @dataclass(frozen=True)

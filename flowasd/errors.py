@@ -1,4 +1,4 @@
-"""The one exception that is meant for people."""
+"""The exceptions that are meant for people."""
 
 
 class UserError(Exception):
@@ -6,3 +6,7 @@ class UserError(Exception):
 
     The message says what was wrong, which file or key, and what to do about it.
     """
+
+
+class UntoldMachine(UserError):
+    """Neither the name of a file nor its folder tells the machine ID, and several are known."""

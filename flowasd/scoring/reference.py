@@ -12,9 +12,9 @@ from flowasd.features.pooling import rank_weights
 from flowasd.flow.glow import Glow
 from flowasd.scoring.enrolment import clip_latents
 
-N_QUANTILES = 33
-# Shares of a clip's time: closer to each other at the loud end, which pooling weighs most.
-SHARES = 1 - np.linspace(1, 0, N_QUANTILES) ** 2
+# Shares of a clip's time: closer to each other at the loud end, which pooling weighs most, and at
+# the soft end, which its background weighs most.
+SHARES = np.concatenate([np.linspace(0, 0.24, 8) ** 2, 1 - np.linspace(1, 0, 33)[1:] ** 2])
 CLIPS_AT_ONCE = 64
 
 Spectra = Float[np.ndarray, "time band"]
@@ -48,7 +48,7 @@ def mean_quantiles(clips: Iterable[Spectra]) -> Quantiles:
 def ranked(quantiles: Quantiles, n_frames: int) -> Float[np.ndarray, "rank band"]:
     """Returns the normal level of the loudest of `n_frames`, of the second loudest, and so on."""
     share = 1 - np.arange(n_frames) / max(n_frames - 1, 1)
-    below = np.clip(np.searchsorted(SHARES, share) - 1, 0, N_QUANTILES - 2)
+    below = np.clip(np.searchsorted(SHARES, share) - 1, 0, len(SHARES) - 2)
     step = (share - SHARES[below]) / (SHARES[below + 1] - SHARES[below])
     low, high = quantiles[below], quantiles[below + 1]
     return low + step[:, None] * (high - low)

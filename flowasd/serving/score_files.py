@@ -11,11 +11,10 @@ from typing import TextIO
 import numpy as np
 from tqdm import tqdm
 
-from flowasd.band_detector import UntoldMachine
 from flowasd.config import RunConfig
 from flowasd.data.audio import find_audio
 from flowasd.detector import Detector
-from flowasd.errors import UserError
+from flowasd.errors import UntoldMachine, UserError
 from flowasd.evaluation.results import FILE_COLUMNS, file_row, format_of, is_stdout
 from flowasd.files import refuse_overwriting, writing
 from flowasd.scoring.decision import discoveries

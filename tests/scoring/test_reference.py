@@ -32,7 +32,7 @@ def clip():
 
 @pytest.mark.parametrize("frontend", [FRONTEND, LOUDER])
 def test_the_normal_frame_of_one_clip_is_its_pooled_frame(clip, frontend):
-    """But for what 33 quantiles leave out, which is small beside a spread of 5 dB."""
+    """But for what 40 quantiles leave out, which is small beside a spread of 5 dB."""
     quantiles = mean_quantiles([clip])
     window, hop = frontend.windows
     pooled = pool(
