@@ -14,7 +14,7 @@ from experiments.speed.flow_peers import laid_out
 from experiments.speed.logmel_torch import make_log_mel
 from experiments.speed.side import Tasks, threads
 from flowasd.band_detector import CLIPS_AT_ONCE
-from flowasd.data.layouts import LAYOUTS
+from flowasd.data.layouts import parse_clip
 from flowasd.detector import Detector
 from flowasd.features.patches import covering_patches
 
@@ -35,8 +35,8 @@ def score_tasks(workdir: str, paths: list[str]) -> Tasks:
     torch.set_num_threads(threads())
     detector = Detector.load(Path(workdir))
     config, known = detector.config, detector.machine_ids
-    parse = LAYOUTS[config.data.layout].parse_clip
-    machine = torch.tensor([known.index(parse(Path(path)).machine_id) for path in paths])
+    ids = (parse_clip(Path(path), config.data.layout).machine_id for path in paths)
+    machine = torch.tensor([known.index(machine_id) for machine_id in ids])
     mean, std = map(torch.from_numpy, detector.statistics)
     log_mel = make_log_mel(config.frontend)
     flow = make_flow(config, len(known))
