@@ -1,12 +1,12 @@
 import io
 import os
-import sys
 from pathlib import Path
 
 import pytest
 
 from flowasd.errors import UserError
 from flowasd.files import append, write_bytes, write_csv, write_text
+from tests.full_disk import FULL, needs_full_disk
 
 
 def test_content_is_written_over_what_was_there(tmp_path):
@@ -46,15 +46,15 @@ def test_what_is_appended_is_whole_even_if_the_system_takes_it_in_parts(tmp_path
     assert path.read_bytes() == b"a line\nanother\n"
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="/dev/full is a full disk on Linux alone")
+@needs_full_disk
 def test_a_full_disk_is_one_line_that_names_the_file(tmp_path, monkeypatch):
-    full, path = io.FileIO("/dev/full", "w"), tmp_path / "file"
+    full, path = io.FileIO(FULL, "w"), tmp_path / "file"
     with full, pytest.raises(UserError, match=r"file: cannot be written \(No space left"):
         append(path, full, b"a line")
     write_bytes(path, b"old")
     usual = Path.open
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "open", lambda self, mode: usual(Path("/dev/full"), mode))
+        patch.setattr(Path, "open", lambda self, mode: usual(FULL, mode))
         with pytest.raises(UserError, match=r"file: cannot be written \(No space left"):
             write_bytes(path, b"new")
     assert path.read_bytes() == b"old"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from flowasd.files import append, write_text, writing
-from flowasd.run.records import check_format, damaged, sealed, unsealed
+from flowasd.run.records import damaged, sealed, unsealed
 
 Row = dict[str, int | float]
 REMEDY = "remove the file; the curves of this run start anew"
@@ -34,11 +34,7 @@ def read_metrics(workdir: Path) -> list[Row]:
 
 
 def _row(path: Path, content: Any) -> Row:
-    if isinstance(content, dict) and "digest" not in content:  # as rows of format 7 were at first
-        check_format(path, content.pop("format", 1), REMEDY)
-        row = content
-    else:
-        row = unsealed(path, content, REMEDY)
+    row = unsealed(path, content, REMEDY)
     numbers = all(isinstance(value, int | float) for value in row.values())
     if not numbers or not {"step", "seconds"} <= row.keys():
         raise damaged(path, "a row without step, seconds and numbers", REMEDY)

@@ -2,7 +2,6 @@
 
 import hashlib
 import random
-import sys
 
 import pytest
 
@@ -11,6 +10,7 @@ from flowasd.data import transfer
 from flowasd.data.transfer import fetch_file, fetch_json
 from flowasd.errors import UserError
 from tests.data.server import Answer, serving
+from tests.full_disk import FULL, needs_full_disk
 
 CONTENT = random.Random(0).randbytes(200_000)
 MD5 = hashlib.md5(CONTENT).hexdigest()
@@ -65,9 +65,9 @@ def test_a_length_that_is_no_number_or_not_told(length, server, fetch, waits):
     assert waits == [2]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="/dev/full is a full disk on Linux alone")
+@needs_full_disk
 def test_a_disk_that_is_full_meanwhile_is_one_line(server, tmp_path):
-    (tmp_path / "a").symlink_to("/dev/full")
+    (tmp_path / "a").symlink_to(FULL)
     with pytest.raises(UserError, match=r"a: cannot be written \(No space left"):
         fetch_file(f"{server.url}/a", tmp_path / "a", len(CONTENT), MD5)
 

@@ -17,6 +17,7 @@ from flowasd.files import csv_line, refuse_overwriting, write_csv
 from flowasd.serving.score_files import score_files
 from flowasd.serving.watch import watch
 from flowasd.serving.watch_log import open_log
+from tests.full_disk import FULL, needs_full_disk
 
 NOISE = np.random.default_rng(0).normal(size=16000) / 10
 
@@ -121,9 +122,9 @@ def test_an_output_that_is_an_input_is_refused_before_it_is_written(evaluated, t
     assert recording.read_bytes() == (tmp_path / "notes.csv").read_bytes() == before
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+@needs_full_disk
 def test_scores_on_a_full_disk_are_one_line(evaluated, test_clips, tmp_path):
-    (tmp_path / "scores.csv").symlink_to("/dev/full")
+    (tmp_path / "scores.csv").symlink_to(FULL)
     with pytest.raises(UserError, match=r"scores\.csv: cannot be written \(No space left"):
         score_files(evaluated, [str(test_clips[0])], None, str(tmp_path / "scores.csv"))
 

@@ -1,25 +1,18 @@
 """A watch on a folder: what it scores, when, and what a restart finds."""
 
-import csv
 import json
 import math
 import os
-import signal
-import subprocess
 import sys
-import time
 
-import numpy as np
 import pytest
-import soundfile
 
 from flowasd.detector import Detector
 from flowasd.errors import UserError
 from flowasd.scoring.stream_test import begin, observe
 from flowasd.serving.watch import watch
 from flowasd.serving.watch_log import COLUMNS, open_log
-from tests.conftest import REPO
-from tests.run.recordings import copy_run
+from tests.serving.recorder import lines_about, name, names, rows_of, write
 
 
 class Days:
@@ -73,29 +66,6 @@ def seen(run, folder, output, detector):
         return rows_of(output)
 
     return watched
-
-
-def rows_of(path):
-    with path.open(errors="surrogateescape") as file:
-        return list(csv.DictReader(file))
-
-
-def write(path, seed=0, seconds=1.0, level=0.1):
-    samples = level * np.random.default_rng(seed).normal(size=int(16000 * seconds))
-    soundfile.write(path, np.clip(samples, -1, 1), 16000)
-    return path
-
-
-def name(i):
-    return f"normal_id_00_{i:08d}.wav"
-
-
-def names(rows):
-    return [os.path.basename(row["path"]) for row in rows]
-
-
-def lines_about(text, word):
-    return [line for line in text.splitlines() if word in line]
 
 
 def test_a_row_has_the_score_and_the_evidence(seen, folder, detector):
@@ -282,23 +252,3 @@ def test_a_csv_that_is_not_its_own_is_refused_and_left_alone(seen, folder, outpu
     output.unlink()
     with open_log(output), pytest.raises(UserError, match="another watch writes to it"):
         seen(PASS)
-
-
-@pytest.mark.slow
-def test_sigterm_ends_the_command_with_status_0(run, folder, tmp_path):
-    workdir = copy_run(run, tmp_path / "run")
-    write(folder / name(0))
-    line = [sys.executable, "-m", "flowasd.main", "--mode=watch", f"--workdir={workdir}"]
-    line += [f"--input={folder}", "--look_every=0.1", "--on-alarm=cat", "--false_alarm_every=500"]
-    with subprocess.Popen(line, cwd=REPO, stderr=subprocess.PIPE, text=True) as process:
-        end = time.monotonic() + 120
-        written = workdir / "watch.csv"
-        while process.poll() is None and time.monotonic() < end:
-            if written.exists() and len(rows_of(written)) == 1:
-                break
-            time.sleep(0.1)
-        process.send_signal(signal.SIGTERM)
-        _, err = process.communicate(timeout=60)
-    assert process.returncode == 0, err
-    assert names(rows_of(written)) == [name(0)]
-    assert "Traceback" not in err
