@@ -1,4 +1,4 @@
-# pyright: reportMissingImports=false, reportAttributeAccessIssue=false
+# pyright: reportMissingModuleSource=false, reportAttributeAccessIssue=false
 """Do file names and audio files that coverage guides to new code end in a result or in one line?
 
 python -m experiments.robustness.fuzz [--seconds=3600] [--seed=0]
