@@ -24,8 +24,8 @@ from flowasd.detector import Detector
 from flowasd.evaluation import metrics
 from flowasd.evaluation.faults import FAULTS, SAMPLE_RATE
 from flowasd.features.cache import source_features
-from flowasd.features.compute import compute_bands
-from flowasd.files import write_csv
+from flowasd.features.compute import Bands, compute_bands
+from flowasd.files import read_ahead, write_csv
 from flowasd.run.records import damaged
 from flowasd.run.splits import open_recorded, refuse_seen
 from flowasd.scoring.rules import RULES, PerClip
@@ -83,16 +83,15 @@ def assess(workdir: Path, detector: Detector) -> list[Estimate]:
         for c in clips
     ]
     stand_ins = [*FAULTS, BLEND] if len({r.machine_id for r in normal}) > 1 else [*FAULTS]
-    ids, scores = _scores(detector, normal)
+    ids, scores = _scores(detector, _bands(detector, normal))
+    cells = list(product(stand_ins, SEVERITIES))
+
+    def heard(cell: tuple[str, float]) -> tuple[list[str], list[Bands]]:
+        return _bands(detector, changed(normal, *cell))
+
     estimates = []
-    for stand_in, severity in tqdm(
-        list(product(stand_ins, SEVERITIES)), desc="assess", disable=None
-    ):
-        other = (
-            faulty(blended(normal, severity), "loudness", severity)
-            if stand_in == BLEND
-            else faulty(normal, stand_in, severity)
-        )
+    ready = read_ahead(heard, cells, ahead=4, workers=2)
+    for (stand_in, severity), other in zip(tqdm(cells, "assess", disable=None), ready, strict=True):
         other_ids, others = _scores(detector, other)
         labels = [0] * len(ids) + [1] * len(other_ids)
         for rule in RULES:
@@ -101,6 +100,15 @@ def assess(workdir: Path, detector: Detector) -> list[Estimate]:
             mean = metrics.average(rows)
             estimates.append(Estimate(stand_in, severity, rule, mean.auc, mean.pauc))
     return estimates
+
+
+def changed(
+    normal: Sequence[Recording], stand_in: str, severity: float
+) -> Iterator[Recording]:
+    """Yields every recording as a stand-in for an anomaly."""
+    if stand_in == BLEND:
+        return faulty(blended(normal, severity), "loudness", severity)
+    return faulty(normal, stand_in, severity)
 
 
 def faulty(normal: Iterable[Recording], fault: str, severity: float) -> Iterator[Recording]:
@@ -128,17 +136,25 @@ def blended(normal: Sequence[Recording], severity: float) -> Iterator[Recording]
             yield Recording(both, machine_id)
 
 
-def _scores(
+def _bands(
     detector: Detector, recordings: Iterable[Recording]
-) -> tuple[list[str], dict[str, PerClip]]:
-    """Returns IDs of recordings and their scores by every rule; only the bands stay in memory."""
+) -> tuple[list[str], list[Bands]]:
+    """Returns IDs of recordings and their bands, one recording after the other in memory."""
     frontend, ids, heard = detector.frontend, [], []
     for samples, machine_id in recordings:
         if frontend.sample_rate != SAMPLE_RATE:
             samples = soxr.resample(samples, SAMPLE_RATE, frontend.sample_rate)
         heard += compute_bands([samples], frontend, rows=1)
         ids.append(machine_id)
-    judged = detector.judge(heard, ids)
+    return ids, heard
+
+
+def _scores(
+    detector: Detector, heard: tuple[list[str], list[Bands]]
+) -> tuple[list[str], dict[str, PerClip]]:
+    """Returns IDs of recordings and their scores by every rule."""
+    ids, bands = heard
+    judged = detector.judge(bands, ids)
     return ids, {rule: np.array([one.scores[rule] for one in judged]) for rule in RULES}
 
 

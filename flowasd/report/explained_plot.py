@@ -11,12 +11,14 @@ from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from flowasd.report.plots import COLOURS, INK, STYLE, WIDTH, svg_of
+from flowasd.report.plots import COLOURS, INK, STYLE, TOP, WIDTH, set_margins, svg_of
 from flowasd.report.spectra_plot import frequency_axis
 from flowasd.scoring.explanation import Explanation
 
 # The rules whose score lies on the scale of the curve.
 IN_NATS = ("mean", "max", "p75", "top10", "relative")
+
+RIGHT = 0.6  # inches, for the labels of the colours
 
 PNG: dict[Any, Any] = STYLE | {  # a PNG has no page whose colours it could take
     "text.color": "black",
@@ -38,7 +40,8 @@ def as_png(explanation: Explanation, title: str) -> bytes:
     """Draws an explanation as a PNG file."""
     with matplotlib.rc_context(PNG):
         figure, buffer = _draw(explanation), io.BytesIO()
-        figure.suptitle(_printable(title))
+        figure.suptitle(_printable(title), y=1, va="top")
+        set_margins(figure, RIGHT, TOP + 0.2)
         figure.savefig(buffer, format="png", dpi=200)
         return buffer.getvalue()
 
@@ -54,6 +57,8 @@ def _draw(e: Explanation) -> Figure:
         rows.insert(1, ["curve", "."])
         heights.insert(1, 1.6)
     figure = Figure(figsize=(WIDTH, 0.8 * sum(heights)))
+    set_margins(figure, RIGHT)
+    figure.subplots_adjust(wspace=0.05, hspace=0.1)
     axes = figure.subplot_mosaic(rows, width_ratios=[30, 1], height_ratios=heights)
     image = axes["mel"].pcolormesh(e.times, e.bands, e.spectra.T, cmap="magma", rasterized=True)
     figure.colorbar(image, cax=axes["mel_bar"], label="dB")

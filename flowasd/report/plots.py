@@ -21,6 +21,8 @@ CLASSES = {0: "normal", 1: "anomalous", None: "unlabelled"}
 COLOURS = {0: "#3b8bd0", 1: "#e8643c", None: "#8a8f98"}
 INK = "#010203"  # a placeholder, which `svg_of` replaces by the text colour of the page
 WIDTH = 4.6  # inches; text is legible on a phone, and two pictures fit side by side on a desk
+LEFT, RIGHT, BOTTOM, TOP = 0.72, 0.12, 0.45, 0.12  # inches around the axes
+LEGEND_ROW = 0.19  # inches
 
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -37,7 +39,6 @@ STYLE: dict[Any, Any] = {
     "ytick.color": INK,
     "legend.frameon": False,
     "figure.facecolor": "none",
-    "figure.constrained_layout.use": True,
 }
 
 
@@ -54,7 +55,7 @@ def training_curve(
         axes.plot(*validation, color=COLOURS[0], marker=".", label="validation")
         axes.plot(step, best, "o", color=COLOURS[1], label=f"lowest: {best:.4g}, step {step:.0f}")
     axes.set(xlabel="step", ylabel="NLL, nats per dimension")
-    legend_above(axes)
+    legend_above(figure, axes)
     return svg_of(figure, "training curve")
 
 
@@ -67,19 +68,37 @@ def severity_curves(curves: Mapping[str, Float[np.ndarray, "2 severity"]]) -> st
     for name, (severity, auc) in curves.items():
         axes.plot(severity, 100 * auc, linewidth=1, marker=next(marks), label=name)
     axes.set(xlabel="severity", ylabel="AUC, %")
-    legend_above(axes)
+    legend_above(figure, axes)
     return svg_of(figure, "AUC over severity")
 
 
 def axes_of(height: float) -> tuple[Figure, Axes]:
     """Returns an empty figure of the common width."""
     figure = Figure(figsize=(WIDTH, height))
+    set_margins(figure)
     return figure, figure.add_subplot()
 
 
-def legend_above(axes: Axes) -> None:
+def set_margins(figure: Figure, right: float = RIGHT, top: float = TOP) -> None:
+    """Leaves the same room around the axes of every picture; a layout engine draws it twice.
+
+    Args:
+        figure: The picture.
+        right: Inches right of the axes.
+        top: Inches above the axes.
+    """
+    width, height = figure.get_size_inches()
+    figure.subplots_adjust(LEFT / width, BOTTOM / height, 1 - right / width, 1 - top / height)
+
+
+def legend_above(figure: Figure, axes: Axes) -> None:
     """Puts the legend over the axes, where it hides nothing."""
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, columnspacing=1, handlelength=1)
+    columns = 3
+    legend = axes.legend(
+        loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, columnspacing=1, handlelength=1
+    )
+    rows = -(-len(legend.get_texts()) // columns)
+    set_margins(figure, top=TOP + LEGEND_ROW * rows)
 
 
 def svg_of(figure: Figure, alt: str) -> str:

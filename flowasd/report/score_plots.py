@@ -36,11 +36,11 @@ def histogram(
     scale, edges = bins(shown)
     figure, axes = axes_of(height=2.4)
     for label, values in scores.items():
-        axes.hist(
-            values,
-            bins=edges.tolist(),
-            weights=np.full(len(values), 100 / len(values)),
-            color=COLOURS[label],
+        axes.stairs(
+            100 / len(values) * np.histogram(values, edges)[0],
+            edges,
+            fill=True,
+            facecolor=COLOURS[label],
             alpha=0.6,
             edgecolor=INK if label == 1 else "none",  # not by the colour alone
             linewidth=0.8,
@@ -63,7 +63,7 @@ def histogram(
             va="top",
             fontsize=8,
         )
-    legend_above(axes)
+    legend_above(figure, axes)
     return svg_of(figure, alt)
 
 
@@ -114,8 +114,7 @@ def roc(curves: Sequence[Curve]) -> str:
         _cross(axes, curve, line.get_color())
     axes.set(xlabel="false-positive rate", ylabel="true-positive rate", aspect="equal")
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
-    legend = axes.legend(lines, [c.name for c in curves], loc="lower right", handlelength=3)
-    legend.set_in_layout(False)  # a long name would leave no room for the curves
+    axes.legend(lines, [c.name for c in curves], loc="lower right", handlelength=3)
     return svg_of(figure, "ROC curves")
 
 
@@ -157,5 +156,5 @@ def calibration(p_values: Mapping[int | None, Sequence[float]], alpha: float) ->
     axes.axvline(alpha, color=INK, linewidth=0.8, linestyle=":")
     axes.set(xlabel="rate of false alarms that is asked for", ylabel="rate of alarms found")
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
-    legend_above(axes)
+    legend_above(figure, axes)
     return svg_of(figure, "calibration")

@@ -23,7 +23,7 @@ def spectra(found: Spectra, alt: str) -> str:
         axes.plot(middle, edge, color=INK, linewidth=0.7, linestyle="--")
     axes.set(ylabel="dB", xlabel=frequency_axis(axes, "x", found.hertz))
     axes.set(xlim=(found.edges[0], found.edges[-1]))
-    legend_above(axes)
+    legend_above(figure, axes)
     return svg_of(figure, alt)
 
 
