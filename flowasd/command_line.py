@@ -19,7 +19,7 @@ STATUSES = """Exit status:
   130  interrupted; the same command goes on
   143  terminated; the same command goes on"""
 
-NEW_OBJECTS = 50_000  # between two looks for garbage; Python's own 700 cost a command of JAX a tenth
+NEW_OBJECTS = 50_000  # between two looks for garbage; Python's 700 cost a tenth of a training run
 
 HELP = {"--help", "-help", "-h", "--helpshort", "-helpshort"}
 

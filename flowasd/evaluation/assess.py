@@ -94,17 +94,14 @@ def assess(workdir: Path, detector: Detector) -> list[Estimate]:
     for (stand_in, severity), other in zip(tqdm(cells, "assess", disable=None), ready, strict=True):
         other_ids, others = _scores(detector, other)
         labels = [0] * len(ids) + [1] * len(other_ids)
-        for rule in RULES:
-            both = np.concatenate([scores[rule], others[rule]])
-            rows = metrics.per_machine([*ids, *other_ids], labels, both)
+        both = {rule: np.concatenate([scores[rule], others[rule]]) for rule in RULES}
+        for rule, rows in metrics.per_rule([*ids, *other_ids], labels, both).items():
             mean = metrics.average(rows)
             estimates.append(Estimate(stand_in, severity, rule, mean.auc, mean.pauc))
     return estimates
 
 
-def changed(
-    normal: Sequence[Recording], stand_in: str, severity: float
-) -> Iterator[Recording]:
+def changed(normal: Sequence[Recording], stand_in: str, severity: float) -> Iterator[Recording]:
     """Yields every recording as a stand-in for an anomaly."""
     if stand_in == BLEND:
         return faulty(blended(normal, severity), "loudness", severity)
@@ -136,9 +133,7 @@ def blended(normal: Sequence[Recording], severity: float) -> Iterator[Recording]
             yield Recording(both, machine_id)
 
 
-def _bands(
-    detector: Detector, recordings: Iterable[Recording]
-) -> tuple[list[str], list[Bands]]:
+def _bands(detector: Detector, recordings: Iterable[Recording]) -> tuple[list[str], list[Bands]]:
     """Returns IDs of recordings and their bands, one recording after the other in memory."""
     frontend, ids, heard = detector.frontend, [], []
     for samples, machine_id in recordings:

@@ -288,8 +288,6 @@ def _summary(
 
 def _metric_columns(clips: Sequence[ScoredClip]) -> dict[str, list[metrics.Row]]:
     ids, labels = [clip.machine_id for clip in clips], [clip.label for clip in clips]
-    columns = {
-        rule: metrics.per_machine(ids, labels, np.array([clip.scores[rule] for clip in clips]))
-        for rule in RULES
-    }
+    scores = {rule: np.array([clip.scores[rule] for clip in clips]) for rule in RULES}
+    columns = metrics.per_rule(ids, labels, scores)
     return {rule: rows for rule, rows in columns.items() if rows}

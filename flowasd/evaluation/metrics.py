@@ -114,6 +114,27 @@ def per_machine(
     return rows
 
 
+def per_rule(
+    machine_ids: Sequence[str],
+    labels: Sequence[int | None],
+    scores: Mapping[str, Float[np.ndarray, " clips"]],
+) -> dict[str, list[Row]]:
+    """Returns the rows of `per_machine` by every rule; rules with the same scores share them.
+
+    Rules differ only where clips have more than one frame, and a ROC curve takes a millisecond.
+
+    Args:
+        machine_ids: One a clip.
+        labels: One a clip.
+        scores: One a clip, by rule.
+    """
+    rows: dict[bytes, list[Row]] = {}
+    for values in scores.values():
+        if (key := values.tobytes()) not in rows:
+            rows[key] = per_machine(machine_ids, labels, values)
+    return {rule: rows[values.tobytes()] for rule, values in scores.items()}
+
+
 def average(rows: Sequence[Row]) -> Row:
     """Returns the arithmetic mean over IDs, each counting the same, as the row "Average".
 

@@ -24,6 +24,7 @@ from flowasd.scoring.frame_nll import frame_nll
 from flowasd.scoring.rules import Clips, Normality, joined
 
 FOLDS = 5  # of the clips, none of which is scored by its own mean
+PATCHES_AT_ONCE = 32
 
 Bands = Float[np.ndarray, "_ band"]
 Latent = Float[np.ndarray, "_ _"]
@@ -111,7 +112,9 @@ def _by_others(
         others = [latent[fold != out] if count > 1 else latent for latent in latents]
         mean = tuple(shrunk(base.mean[...], some) for base, some in _levels(flow, others))
         rows.append(row._replace(mean=mean))
-    nlls = frame_nll(extended(flow, rows), clips, length=length, hop=hop, batch_size=32)
+    nlls = frame_nll(
+        extended(flow, rows), clips, length=length, hop=hop, batch_size=PATCHES_AT_ONCE
+    )
     own = [nll[:, [*range(known), known + f]] for nll, f in zip(nlls, fold, strict=True)]
     return Clips(own, np.full(count, known))
 
@@ -119,17 +122,23 @@ def _by_others(
 def clip_latents(
     flow: Glow, clips: Sequence[Bands], length: int
 ) -> list[Float[np.ndarray, "clip _ _"]]:
-    """Returns the mean latent of every clip, an array a level."""
+    """Returns the mean latent of every clip, an array a level.
+
+    All patches run in batches of one shape, whose last is padded.
+    """
     n_frames = np.array([len(clip) for clip in clips])
     index, clip = covering_patches(n_frames, length, length)
     graph, state = nnx.split(flow)
-    patches = jnp.asarray(np.concatenate(clips)[index])
-    count = np.bincount(clip)[:, None, None]
+    frames, batches = np.concatenate(clips), []
+    for first in range(0, len(index), PATCHES_AT_ONCE):
+        some = np.arange(first, first + PATCHES_AT_ONCE) % len(index)  # the padding repeats patches
+        batches.append(_patch_latents(graph, state, jnp.asarray(frames[index[some]])))
     latents = []
-    for latent in map(np.asarray, _patch_latents(graph, state, patches)):
+    for level in zip(*batches, strict=True):
+        latent = np.concatenate([*map(np.asarray, level)])[: len(index)]
         total = np.zeros((len(clips), *latent.shape[1:]))
         np.add.at(total, clip, latent)
-        latents.append(total / count)
+        latents.append(total / np.bincount(clip)[:, None, None])
     return latents
 
 

@@ -15,7 +15,6 @@ from flowasd.scoring.enrolment import clip_latents
 # Shares of a clip's time: closer to each other at the loud end, which pooling weighs most, and at
 # the soft end, which its background weighs most.
 SHARES = np.concatenate([np.linspace(0, 0.24, 8) ** 2, 1 - np.linspace(1, 0, 33)[1:] ** 2])
-CLIPS_AT_ONCE = 64
 
 Spectra = Float[np.ndarray, "time band"]
 Quantiles = Float[np.ndarray, "share band"]
@@ -81,12 +80,9 @@ def mean_latents(
         clips: Standardised frames.
         length: Frames of a patch.
     """
-    rows = []
-    for first in range(0, len(clips), CLIPS_AT_ONCE):
-        some = clips[first : first + CLIPS_AT_ONCE]
-        levels = clip_latents(flow, some, length)
-        rows.append(np.concatenate([level.reshape(len(some), -1) for level in levels], 1))
-    return np.concatenate(rows).astype(np.float32)
+    levels = clip_latents(flow, clips, length)
+    rows = [level.reshape(len(clips), -1) for level in levels]
+    return np.concatenate(rows, 1).astype(np.float32)
 
 
 def quantiles_of(

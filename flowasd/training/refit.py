@@ -45,5 +45,6 @@ def refit(
         bank = make_bank(features, machine, statistics, mesh, **size, room=room)
         reached = updates(config.train, graph, state, bank, mesh)
         state = next(state for state, row in reached if row["step"] == step)
-    params, constants = jax.tree.map(jnp.asarray, (state.params, state.constants))
+    # A restored flow is on one device; on the mesh it would be compiled for once more.
+    params, constants = jax.tree.map(jnp.asarray, jax.device_get((state.params, state.constants)))
     return nnx.merge(graph, params, constants), statistics
