@@ -15,6 +15,7 @@ FACTORS = (1, 2, 4, 8, 16)
 FEW_FRAMES = 2000  # up to which structures are compared; more frames need none
 MOST_FRAMES = 50_000  # that a covariance is estimated from
 TINY = 1e-12  # the least variance of the diagonal beside factors
+STOP, STOP_COMPARING = 0.01, 0.1  # nats over all frames that a step of the EM algorithm must gain
 
 Band = Float[np.ndarray, " band"]
 Square = Float[np.ndarray, "band band"]
@@ -80,7 +81,7 @@ def ledoit_wolf(away: Frames) -> Square:
     return shrunk_covariance(away.x.T @ away.x / len(away.x), shrinkage=share)
 
 
-def factors(count: int) -> Structure:
+def factors(count: int, stop: float = STOP) -> Structure:
     """Returns the estimate of a covariance of a number of factors plus a diagonal.
 
     It is the EM algorithm of Barber (2012, Algorithm 21.1), as scikit-learn's `FactorAnalysis` has
@@ -97,7 +98,7 @@ def factors(count: int) -> Structure:
             spread, rest = np.maximum(values[-count:], TINY), values[:-count].sum()
             loading = np.sqrt(np.maximum(spread - 1, 0)) * vectors[:, -count:] * scale[:, None]
             likelihood = -n / 2 * (np.log(spread).sum() + rest + np.log(diagonal).sum())
-            if likelihood - before < 0.01:  # nats, over all frames
+            if likelihood - before < stop:
                 break
             before = likelihood
             diagonal = np.maximum(np.diag(sample) - (loading**2).sum(1), TINY)
@@ -130,17 +131,23 @@ def fit_gaussian(
     """
     frames = _some_frames(clips, n_frames, machine)
     n_clips, n_machines, n_bands = len(machine), int(machine.max()) + 1, frames.x.shape[1]
-    structures: dict[str, Structure] = {"Ledoit-Wolf": ledoit_wolf}
-    if n_clips >= 2 * FOLDS and n_frames.sum() <= FEW_FRAMES:
-        structures |= {f"{k} factors": factors(k) for k in FACTORS if k < n_bands // 2}
-    fits = {name: _estimate(fit, variance_floor) for name, fit in structures.items()}
-    likelihood = {name: 0.0 for name in fits}
-    mean = frames.means(n_machines)
+    compared = n_clips >= 2 * FOLDS and n_frames.sum() <= FEW_FRAMES
+    counts = [k for k in FACTORS if k < n_bands // 2] if compared else []
+
+    def structures(stop: float) -> dict[str, Callable[[Frames], Square]]:
+        fits = {"Ledoit-Wolf": ledoit_wolf} | {f"{k} factors": factors(k, stop) for k in counts}
+        return {name: _estimate(fit, variance_floor) for name, fit in fits.items()}
+
+    mean, name = frames.means(n_machines), "Ledoit-Wolf"
     with threadpool_limits(1):  # threads on matrices so small only wait for each other
-        if len(fits) > 1:
-            likelihood = {name: _held_out(fit, frames, n_machines) for name, fit in fits.items()}
-        name = max(likelihood, key=lambda name: likelihood[name])
-        covariance = fits[name](frames._replace(x=frames.x - mean[frames.machine]))
+        if counts:
+            likelihood = {
+                name: _held_out(fit, frames, n_machines)
+                for name, fit in structures(STOP_COMPARING).items()
+            }
+            name = max(likelihood, key=lambda name: likelihood[name])
+        away = frames._replace(x=frames.x - mean[frames.machine])
+        covariance = structures(STOP)[name](away)
     return Gaussian(mean, covariance, name)
 
 
