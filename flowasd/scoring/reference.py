@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
@@ -15,6 +16,8 @@ from flowasd.scoring.enrolment import clip_latents
 # Shares of a clip's time: closer to each other at the loud end, which pooling weighs most, and at
 # the soft end, which its background weighs most.
 SHARES = np.concatenate([np.linspace(0, 0.24, 8) ** 2, 1 - np.linspace(1, 0, 33)[1:] ** 2])
+
+_weights = jax.jit(rank_weights, static_argnums=(0, 1, 2, 3))
 
 Spectra = Float[np.ndarray, "time band"]
 Quantiles = Float[np.ndarray, "share band"]
@@ -66,7 +69,7 @@ def normal_frame(
     if not window:
         return mean_level(quantiles)
     pooling = frontend.pooling
-    weights = rank_weights(window, window, pooling.decay, pooling.background)
+    weights = _weights(window, window, pooling.decay, pooling.background)
     return np.asarray(weights) @ ranked(quantiles, window)
 
 

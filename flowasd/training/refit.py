@@ -1,7 +1,6 @@
 """Training again on some of a run's clips, up to the step that the run has kept."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jaxtyping import Int
@@ -46,5 +45,5 @@ def refit(
         reached = updates(config.train, graph, state, bank, mesh)
         state = next(state for state, row in reached if row["step"] == step)
     # A restored flow is on one device; on the mesh it would be compiled for once more.
-    params, constants = jax.tree.map(jnp.asarray, jax.device_get((state.params, state.constants)))
-    return nnx.merge(graph, params, constants), statistics
+    arrays = jax.device_put(jax.device_get((state.params, state.constants)), jax.local_devices()[0])
+    return nnx.merge(graph, *arrays), statistics

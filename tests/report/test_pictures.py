@@ -2,6 +2,7 @@
 
 import base64
 import io
+import itertools
 
 import numpy as np
 import pytest
@@ -92,7 +93,7 @@ def test_histogram_bars_are_the_shares_of_every_class(report):
 
 def height(outline, x):
     """The upper side of a shape of right angles."""
-    sides = zip(outline[:-1], outline[1:], strict=True)
+    sides = itertools.pairwise(outline)
     return max(a[1] for a, b in sides if min(a[0], b[0]) < x < max(a[0], b[0]))
 
 
