@@ -44,10 +44,10 @@ def hiss(samples: Samples, severity: float, rng: np.random.Generator) -> Samples
 
 def tones(samples: Samples, severity: float, rng: np.random.Generator) -> Samples:
     """Adds a steady hum with four overtones; up to 5 dB below the RMS."""
-    turns = rng.uniform(100, 1000) * _time(samples)
-    order = np.arange(1, 6)[:, None]
-    phase = rng.uniform(size=order.shape)
-    hum = (np.sin(2 * np.pi * (order * turns + phase)) / order).sum(0)
+    turn = np.exp(2j * np.pi * rng.uniform(100, 1000) * _time(samples))
+    order = np.arange(5, 0, -1)
+    phase = rng.uniform(size=len(order))[::-1]
+    hum = np.polyval([*np.exp(2j * np.pi * phase) / order, 0], turn).imag  # faster than five sines
     return _added(samples, hum, -35 + 30 * severity)
 
 
