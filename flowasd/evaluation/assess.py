@@ -214,7 +214,10 @@ def read_estimates(path: Path) -> list[Estimate]:
 
 
 def describe(estimates: Sequence[Estimate], rule: str) -> str:
-    """Returns a table of the AUC by one rule in percent: rows are stand-ins, columns severities."""
+    """Returns a table of the AUC by one rule in percent: rows are stand-ins, columns severities.
+
+    The mean AUC by every rule is below it, but for rules that give every clip the same score.
+    """
     lines = [f"{'AUC by ' + rule:16}" + "".join(f"{s:7.1f}" for s in SEVERITIES)]
     for stand_in in dict.fromkeys(e.stand_in for e in estimates):
         own = {
@@ -222,5 +225,8 @@ def describe(estimates: Sequence[Estimate], rule: str) -> str:
         }
         cells = (f"{own[s]:7.1f}" if s in own else 7 * " " for s in SEVERITIES)
         lines.append(f"{stand_in:16}" + "".join(cells))
-    means = ", ".join(f"{r} {100 * mean:.1f}" for r, mean in proxy_auc(estimates).items())
+    # A rule that gives every clip the same score has these figures alone.
+    defined = {e.rule for e in estimates if (e.auc, e.pauc) != (0.5, 0.5)}
+    figures = {r: mean for r, mean in proxy_auc(estimates).items() if r in defined}
+    means = ", ".join(f"{r} {100 * mean:.1f}" for r, mean in figures.items())
     return "\n".join([*lines, f"AUC on stand-ins, by rule: {means}"])

@@ -6,6 +6,7 @@ from typing import Any
 from flowasd.evaluation import metrics
 from flowasd.evaluation.alarms import describe_decisions
 from flowasd.evaluation.evaluate import Evaluation
+from flowasd.evaluation.examples import undefined_rules
 from flowasd.scoring.inversion import ALLOWED
 
 
@@ -18,7 +19,10 @@ def describe(evaluation: Evaluation) -> str:
     missing -= {row.machine_id for rows in evaluation.columns.values() for row in rows}
     lines = [title]
     if evaluation.columns:
-        lines.append(metrics.table(evaluation.columns))
+        undefined = undefined_rules(evaluation.clips)
+        lines.append(metrics.table(evaluation.columns, undefined))
+        if undefined:
+            lines.append(f"Blank, since every clip has the same score: {', '.join(undefined)}.")
     if missing:
         ids = ", ".join(sorted(missing))
         lines.append(f"No AUC for {ids}: it takes labelled normal and anomalous test clips.")

@@ -45,6 +45,15 @@ class ScoredClip:
         return self.section or self.machine_id
 
 
+def undefined_rules(clips: Sequence[ScoredClip]) -> list[str]:
+    """Returns the rules that give every clip the same score, so that they tell nothing apart.
+
+    `relative` is such a rule where there is one machine ID, and `std` where a clip is one frame.
+    """
+    rules = clips[0].scores if clips else {}
+    return [rule for rule in rules if len({clip.scores[rule] for clip in clips}) == 1]
+
+
 @dataclass(frozen=True)
 class Example:
     """A clip to be shown and heard.

@@ -4,7 +4,7 @@ Labels are 0 (normal) and 1 (anomalous); a higher score means more anomalous.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -165,11 +165,12 @@ def summary(columns: Mapping[str, Sequence[Row]]) -> dict[str, dict[str, dict[st
     }
 
 
-def table(columns: Mapping[str, Sequence[Row]]) -> str:
+def table(columns: Mapping[str, Sequence[Row]], undefined: Container[str] = ()) -> str:
     """Returns a plain-text table in percent: a line a rule, AUC and pAUC an ID and on average.
 
     Args:
         columns: The rows of every score rule, by its name; all over the same IDs.
+        undefined: Rules that tell nothing apart; their lines stay blank.
 
     Raises:
         ValueError: The rules' rows are empty or not over the same IDs.
@@ -182,7 +183,7 @@ def table(columns: Mapping[str, Sequence[Row]]) -> str:
         ("", ids),
         ("", ["AUC  pAUC"] * len(ids)),
         *(
-            (rule, [f"{100 * row.auc:.1f} {100 * row.pauc:5.1f}" for row in line])
+            (rule, ["" if rule in undefined else _percent(row) for row in line])
             for rule, line in lines.items()
         ),
     ]
@@ -191,3 +192,7 @@ def table(columns: Mapping[str, Sequence[Row]]) -> str:
         "    ".join([f"{name:<{margin}}", *(f"{cell:>11}" for cell in cells)])
         for name, cells in grid
     )
+
+
+def _percent(row: Row) -> str:
+    return f"{100 * row.auc:.1f} {100 * row.pauc:5.1f}"

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from flowasd.evaluation import metrics
 from flowasd.evaluation.assess import BLEND, Estimate
 from flowasd.evaluation.evaluate import Evaluation
-from flowasd.evaluation.examples import ScoredClip
+from flowasd.evaluation.examples import ScoredClip, undefined_rules
 from flowasd.report.rule_words import meaning
 from flowasd.report.words import BLANK, by_machine, count, interval, percent
 
@@ -22,15 +22,6 @@ QUANTILES = {
     "95 %": 0.95,
     "max": 1,
 }
-
-
-def undefined_rules(clips: Sequence[ScoredClip]) -> set[str]:
-    """Returns the rules that give every clip the same score, so that they tell nothing apart.
-
-    `relative` is such a rule where there is one machine ID, and `std` where a clip is one frame.
-    """
-    rules = clips[0].scores if clips else {}
-    return {rule for rule in rules if len({clip.scores[rule] for clip in clips}) == 1}
 
 
 def intervals(
@@ -84,7 +75,7 @@ def _average(rows: Sequence[metrics.Row]) -> list[metrics.Row]:
     return [metrics.average(rows)] if len(rows) > 1 else []
 
 
-def _cell(rule: str, value: float, undefined: set[str]) -> str:
+def _cell(rule: str, value: float, undefined: Sequence[str]) -> str:
     return BLANK if rule in undefined else percent(value)
 
 

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from flowasd.config import RunConfig
 from flowasd.data.audio import find_audio
 from flowasd.detector import Detector
-from flowasd.errors import UserError
+from flowasd.errors import UntoldMachine, UserError, in_one_line
 from flowasd.files import refuse_overwriting, write_bytes, write_text
 from flowasd.report.explained_plot import as_png, as_svg
 from flowasd.scoring.explanation import Explanation
@@ -37,6 +37,8 @@ def explain_files(
     config: RunConfig | None = None,
 ) -> int:
     """Writes NAME.png, NAME.html and NAME.json for every file; errors go to standard error.
+
+    The files of which nothing tells the machine ID share one line, after the last file.
 
     Args:
         workdir: Folder of a run.
@@ -68,18 +70,23 @@ def explain_files(
     folder = Path(output) if output else workdir / "explained"
     refuse_overwriting((folder / (n + s) for n in names for s in SUFFIXES), paths)
     folder.mkdir(parents=True, exist_ok=True)
-    failed = 0
+    failed, untold = 0, []
     for path in paths:
         try:
             explanation = detector.explain(path, machine_id)
             write_explanation(folder, path, explanation, detector.kind)
+        except UntoldMachine as error:
+            untold.append(error)
+            continue
         except (UserError, OSError) as error:  # such as a name that is too long with .html
             print(f"flowasd: {error}", file=sys.stderr)
             failed += 1
             continue
         words = "; ".join(region.words for region in explanation.regions)
         print(f"{path.name}: score {explanation.score:.4g}; {words or 'nothing raises it'}")
-    if failed:
+    if untold:
+        print(f"flowasd: {in_one_line(untold)}", file=sys.stderr)
+    if failed := failed + len(untold):
         print(f"flowasd: {failed} of {len(paths)} files were not explained", file=sys.stderr)
     return 1 if failed else 0
 

@@ -14,11 +14,11 @@ from markupsafe import Markup
 
 from flowasd.config import RunConfig
 from flowasd.evaluation.evaluate import Evaluation
-from flowasd.evaluation.examples import Example, ScoredClip
+from flowasd.evaluation.examples import Example, ScoredClip, undefined_rules
 from flowasd.files import write_text
 from flowasd.report import detection, plots, score_plots
 from flowasd.report.clips_table import alarm_table, alarm_words, clip_rows, threshold_text
-from flowasd.report.detection import intervals, undefined_rules
+from flowasd.report.detection import intervals
 from flowasd.report.examples import shown
 from flowasd.report.spectra_plot import spectra
 from flowasd.report.words import by_machine, count, flatten, interval, percent, text

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from flowasd.config import RunConfig
 from flowasd.data.audio import find_audio
 from flowasd.detector import Detector
-from flowasd.errors import UntoldMachine, UserError
+from flowasd.errors import UntoldMachine, UserError, in_one_line
 from flowasd.evaluation.results import FILE_COLUMNS, file_row, format_of, is_stdout
 from flowasd.files import refuse_overwriting, writing
 from flowasd.scoring.decision import discoveries
@@ -85,8 +85,7 @@ def score_files(
                 print(f"flowasd: warning: {result.warning}", file=sys.stderr)
             write(file_row(result, alpha))
     if untold:
-        such = f"{len(untold)} files tell no machine ID, such as " if len(untold) > 1 else ""
-        print(f"flowasd: {such}{untold[0]}", file=sys.stderr)
+        print(f"flowasd: {in_one_line(untold)}", file=sys.stderr)
     if failed:
         print(f"flowasd: {failed} of {len(paths)} files were not scored", file=sys.stderr)
     return 1 if failed else 0

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -154,6 +155,17 @@ def test_clips_that_were_trained_on_are_not_evaluated(evaluated, tmp_path):
     write_record(copy / "splits.json", record)
     with pytest.raises(UserError, match="1 of the train split differ"):
         evaluate(copy)
+
+
+def test_a_rule_by_which_all_clips_are_alike_is_printed_blank(evaluated):
+    evaluation = evaluate(evaluated, illustrated=False)
+    before = {line.split()[0]: line for line in describe(evaluation).splitlines()}
+    alike = [replace(c, scores=c.scores | {"std": 0.0, "max": 1.0}) for c in evaluation.clips]
+    lines = describe(replace(evaluation, clips=alike)).splitlines()
+    assert "Blank, since every clip has the same score: std, max." in lines
+    after = {line.split()[0]: line for line in lines if line}
+    assert after["mean"] == before["mean"]
+    assert after["std"].split() == ["std"]
 
 
 def test_it_is_said_which_step_was_kept_and_why(evaluated):

@@ -134,6 +134,12 @@ def test_table_content():
     ]
 
 
+def test_a_rule_that_tells_nothing_apart_is_blank():
+    rows = [Row("id_00", 0.5, 0.5), Row("id_02", 0.5, 0.5)]
+    text = metrics.table({"mean": rows, "std": rows}, undefined=["std"])
+    assert [line.split() for line in text.splitlines()[2:]] == [["mean", *["50.0"] * 6], ["std"]]
+
+
 def test_table_fits_and_lines_up():
     """Every rule, and five IDs from the best to the worst."""
     rows = [Row(f"section_{i:02}", 1 - 0.2 * i, 1 - 0.23 * i) for i in range(5)]

@@ -108,6 +108,16 @@ def test_files_are_written_and_bad_ones_listed(run, test_clips, tmp_path, capsys
     assert (out / "normal_id_00_00000000.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_files_that_tell_no_machine_share_a_line(run, test_clips, tmp_path, capsys):
+    for name in ("b.flac", "c.flac", "d.flac"):
+        shutil.copy(test_clips[0], tmp_path / name)
+    assert explain_files(run, [str(tmp_path)], None, str(tmp_path / "out")) == 1
+    first, last = capsys.readouterr().err.splitlines()[-2:]
+    assert first.startswith(f"flowasd: 3 files tell no machine ID, such as {tmp_path}/b.flac: ")
+    assert first.endswith("--machine_id (machine_ids): id_00, id_02, id_04, id_06")
+    assert last == "flowasd: 3 of 3 files were not explained"
+
+
 def test_bad_use_is_refused(run, test_clips, tmp_path):
     with pytest.raises(UserError, match="nothing to explain"):
         explain_files(run, [], None, None)
