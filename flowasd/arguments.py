@@ -100,8 +100,8 @@ def define_flags(modes: Mapping[str, Mode]) -> None:
         "output",
         None,
         "Score: the file to write, .csv or .jsonl; - (CSV, the default) and -.jsonl are standard "
-        "output; with --engine=ray a folder. Other modes: the folder to write to instead of the "
-        "workdir.",
+        "output; with --engine=ray a folder. Watch: the .csv to append to. Other modes: the folder "
+        "to write to instead of the workdir.",
     )
     flags.DEFINE_string("machine_id", None, "The machine ID of all inputs, such as id_00.")
     flags.DEFINE_enum("engine", "local", ["local", "ray"], "What scoring runs on.")
@@ -208,4 +208,4 @@ def help_page(argv: Sequence[str], modes: Mapping[str, Mode]) -> str:
 def _flag_help(name: str) -> str:
     indent = " " * 15
     text = flags.FLAGS[name].help.split(";\n")[0]  # absl adds that an option may be repeated
-    return textwrap.fill(f"  --{name:11}{text}", WIDTH, subsequent_indent=indent)
+    return textwrap.fill(f"  --{name:10} {text}", WIDTH, subsequent_indent=indent)

@@ -58,16 +58,16 @@ class BandDetector:
         workdir: Folder of its run.
     """
 
-    flow: Glow
-    statistics: Standardisation
+    flow: Glow = field(repr=False)
+    statistics: Standardisation = field(repr=False)
     machine_ids: list[str]
-    config: RunConfig
-    trained_on: DataConfig
+    config: RunConfig = field(repr=False)
+    trained_on: DataConfig = field(repr=False)
     kind: str
     step: int
-    calibration: Calibration | None = None
-    reference: Reference | None = None
-    enrolled: Mapping[str, "BandDetector"] = field(default_factory=dict)
+    calibration: Calibration | None = field(default=None, repr=False)
+    reference: Reference | None = field(default=None, repr=False)
+    enrolled: Mapping[str, "BandDetector"] = field(default_factory=dict, repr=False)
     workdir: Path | None = None
 
     @classmethod

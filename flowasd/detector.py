@@ -13,7 +13,7 @@ from flowasd.band_detector import BandDetector
 from flowasd.errors import UserError
 from flowasd.explaining import explain_heard
 from flowasd.features.hearing import Heard
-from flowasd.features.recordings import Recordings, hear_recordings, ids_of
+from flowasd.features.recordings import Paths, Recordings, files_of, hear_recordings, ids_of
 from flowasd.file_results import Result, file_results
 from flowasd.files import Scratch
 from flowasd.run.calibration_file import calibration_key
@@ -55,8 +55,8 @@ class Detector(BandDetector):
         (1,)
     """
 
-    added: Mapping[str, Enrolment] = field(default_factory=dict)
-    scratch: Scratch | None = None
+    added: Mapping[str, Enrolment] = field(default_factory=dict, repr=False)
+    scratch: Scratch | None = field(default=None, repr=False)
 
     def score(
         self,
@@ -111,7 +111,7 @@ class Detector(BandDetector):
             The p-value of each recording, and whether it is an alarm.
 
         Raises:
-            UserError: As `score` does.
+            UserError: As `score` does, or if `alpha` is not above 0 and below 1.
 
         Example:
             >>> import flowasd
@@ -120,6 +120,8 @@ class Detector(BandDetector):
             >>> bool(alarms[0] == (p_values[0] <= 0.2))
             True
         """
+        if alpha is not None and not 0 < alpha < 1:
+            raise UserError(f"alpha={alpha:g} must be above 0 and below 1")
         judged = self._judged(recordings, machine_ids, sample_rate)[1]
         p = np.array([one.p_values[self.config.score.rule] for one in judged], np.float64)
         return Decisions(p, p <= (self.config.score.alpha if alpha is None else alpha))
@@ -272,11 +274,11 @@ class Detector(BandDetector):
                 warnings.warn(f"{name}: {doubt}", stacklevel=3)
         return heard, judged
 
-    def results(self, paths: Sequence[Path], machine_id: str | None = None) -> Iterator[Result]:
+    def results(self, paths: Paths, machine_id: str | None = None) -> Iterator[Result]:
         """Scores files of any length and sampling rate, some at a time, and goes on after bad ones.
 
         Args:
-            paths: Audio files.
+            paths: Files.
             machine_id: The ID of all of them; without it, each file's name tells.
 
         Returns:
@@ -287,12 +289,11 @@ class Detector(BandDetector):
 
         Example:
             >>> import flowasd
-            >>> from pathlib import Path
             >>> detector = flowasd.Detector.load("run")
-            >>> for result in detector.results([Path("missing.wav")]):
+            >>> for result in detector.results(["missing.wav"]):
             ...     print(result.error or result.score)
             missing.wav: no such file
         """
         if machine_id is not None:
             machine_id = self.full_id(machine_id)
-        return file_results(self, paths, machine_id)
+        return file_results(self, files_of(paths), machine_id)

@@ -3,6 +3,7 @@
 from flowasd.band_detector import BandDetector
 from flowasd.features.compute import compute_bands
 from flowasd.features.hearing import Heard
+from flowasd.scoring.decision import with_p_values
 from flowasd.scoring.explanation import Explained, Explanation, explain_clip
 from flowasd.scoring.rules import judge
 
@@ -15,7 +16,8 @@ def explain_heard(detector: BandDetector, heard: Heard, machine_id: str) -> Expl
     """
     owner, config = detector.enrolled.get(machine_id, detector), detector.config
     clips = owner.clips([heard.bands], [machine_id])
-    (judged,) = judge(clips, owner.calibrated().normality)
+    normality, normal, _ = owner.calibrated()
+    (judged,) = with_p_values(judge(clips, normality), clips.machine, normal)
     (spectra,) = compute_bands([heard.samples], detector.frontend.unpooled, rows=1)
     by = Explained(
         flow=owner.flow,
@@ -27,5 +29,6 @@ def explain_heard(detector: BandDetector, heard: Heard, machine_id: str) -> Expl
         hop=config.score.hop,
         length=config.train.patch_length,
     )
-    score = judged.scores[config.score.rule]
-    return explain_clip(by, spectra, heard.bands, clips.nlls[0], machine_id, score)
+    rule = config.score.rule
+    said = machine_id, judged.scores[rule], judged.p_values[rule]
+    return explain_clip(by, spectra, heard.bands, clips.nlls[0], *said)

@@ -14,6 +14,7 @@ from flowasd.detector import Detector
 from flowasd.errors import UserError
 from flowasd.features.frontend import FrontendConfig
 from flowasd.features.pooling import PoolingConfig, pool
+from flowasd.features.recordings import files_of
 from flowasd.serving.score_files import score_files
 from tests.conftest import REPO
 
@@ -56,6 +57,27 @@ def test_scores_are_those_of_the_results(detector, test_clips):
     assert decisions.alarms.tolist() == [result.p_value <= 0.3 for result in expected]
     as_configured = detector.decide(test_clips[:3]).alarms
     assert (as_configured == (decisions.p_values <= detector.config.score.alpha)).all()
+
+
+def test_results_take_what_score_takes(detector, test_clips, waveforms):
+    expected = [result.score for result in detector.results(test_clips[:2])]
+    assert [r.score for r in detector.results([str(p) for p in test_clips[:2]])] == expected
+    assert [r.score for r in detector.results(str(test_clips[0]))] == expected[:1]
+    with pytest.raises(UserError, match="not files; score takes waveforms"):
+        files_of(waveforms)
+
+
+def test_a_rate_that_is_none_is_refused(detector, test_clips):
+    for alpha in (0.0, 1.0, 5.0):
+        with pytest.raises(UserError, match=f"alpha={alpha:g} must be above 0 and below 1"):
+            detector.decide(test_clips[:1], alpha=alpha)
+
+
+def test_a_detector_is_shown_on_one_line(detector, run):
+    assert repr(detector) == (
+        "Detector(machine_ids=['id_00', 'id_02', 'id_04', 'id_06'], kind='SIMULATED', step=0, "
+        f"workdir={run!r})"
+    )
 
 
 def test_waveforms_score_as_their_files(detector, test_clips, waveforms):

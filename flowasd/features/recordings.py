@@ -70,6 +70,18 @@ def paths_of(recordings: Recordings) -> list[Path] | None:
     return [Path(str(one)).expanduser() for one in recordings]
 
 
+def files_of(recordings: Recordings) -> list[Path]:
+    """Returns the paths of files.
+
+    Raises:
+        UserError: As `paths_of` does, or if the recordings are waveforms.
+    """
+    paths = paths_of(recordings)
+    if paths is None:
+        raise UserError("these recordings are not files; score takes waveforms")
+    return paths
+
+
 def ids_of(names: Sequence[Path], machine_ids: str | Sequence[str] | None) -> list[str] | None:
     """Returns the machine ID of every recording; `None` if none are given.
 

@@ -70,11 +70,13 @@ def explain_files(
     folder = Path(output) if output else workdir / "explained"
     refuse_overwriting((folder / (n + s) for n in names for s in SUFFIXES), paths)
     folder.mkdir(parents=True, exist_ok=True)
+    if detector.kind == "SIMULATED":
+        print("flowasd: this model was trained on SIMULATED recordings", file=sys.stderr)
     failed, untold = 0, []
     for path in paths:
         try:
             explanation = detector.explain(path, machine_id)
-            write_explanation(folder, path, explanation, detector.kind)
+            write_explanation(folder, path, explanation, detector.kind, detector.config.score.alpha)
         except UntoldMachine as error:
             untold.append(error)
             continue
@@ -83,7 +85,8 @@ def explain_files(
             failed += 1
             continue
         words = "; ".join(region.words for region in explanation.regions)
-        print(f"{path.name}: score {explanation.score:.4g}; {words or 'nothing raises it'}")
+        score = f"score {explanation.score:.4g}, p-value {explanation.p_value:.2g}"
+        print(f"{path.name}: {score}; {words or 'nothing raises it'}")
     if untold:
         print(f"flowasd: {in_one_line(untold)}", file=sys.stderr)
     if failed := failed + len(untold):
@@ -91,7 +94,9 @@ def explain_files(
     return 1 if failed else 0
 
 
-def write_explanation(folder: Path, path: Path, explanation: Explanation, kind: str) -> None:
+def write_explanation(
+    folder: Path, path: Path, explanation: Explanation, kind: str, alpha: float
+) -> None:
     """Writes the three files of one recording.
 
     Args:
@@ -99,6 +104,7 @@ def write_explanation(folder: Path, path: Path, explanation: Explanation, kind: 
         path: The recording, whose name the files get.
         explanation: What is said of it.
         kind: Whether the model was trained on `"real"` or `"SIMULATED"` recordings.
+        alpha: Rate of false alarms that a decision allows.
     """
     environment = Environment(
         loader=PackageLoader("flowasd.report"), autoescape=True, undefined=StrictUndefined
@@ -108,10 +114,11 @@ def write_explanation(folder: Path, path: Path, explanation: Explanation, kind: 
     page = environment.get_template("explained.html").render(content)
     write_bytes(folder / f"{path.stem}.png", as_png(explanation, path.name))
     write_text(folder / f"{path.stem}.html", page)
-    write_text(folder / f"{path.stem}.json", json.dumps(record(path, explanation, kind), indent=1))
+    content = record(path, explanation, kind, alpha)
+    write_text(folder / f"{path.stem}.json", json.dumps(content, indent=1))
 
 
-def record(path: Path, explanation: Explanation, kind: str) -> dict[str, Any]:
+def record(path: Path, explanation: Explanation, kind: str, alpha: float) -> dict[str, Any]:
     """Returns what the JSON file holds."""
     return {
         "path": str(path),
@@ -119,6 +126,8 @@ def record(path: Path, explanation: Explanation, kind: str) -> dict[str, Any]:
         "machine_id": explanation.machine_id,
         "rule": explanation.rule,
         "score": explanation.score,
+        "p_value": explanation.p_value,
+        "decision": int(explanation.p_value <= alpha),
         "explained": explanation.explained,
         "normal": explanation.normal,
         "words": [region.words for region in explanation.regions],

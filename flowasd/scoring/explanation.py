@@ -43,6 +43,7 @@ class Explanation(NamedTuple):
     Attributes:
         machine_id: The ID that the clip is scored under.
         score: The score by the rule of the run.
+        p_value: How often a normal clip of this machine scores as high or higher, in (0, 1].
         rule: That rule.
         explained: What the map explains, in nats per dimension: the score, if the rule is `mean` or
             `relative`, else the mean NLL.
@@ -63,6 +64,7 @@ class Explanation(NamedTuple):
 
     machine_id: str
     score: float
+    p_value: float
     rule: str
     explained: float
     normal: float
@@ -116,6 +118,7 @@ def explain_clip(
     nlls: Float[np.ndarray, "frame machine"],
     machine_id: str,
     score: float,
+    p_value: float,
 ) -> Explanation:
     """Explains the score of one clip.
 
@@ -126,6 +129,7 @@ def explain_clip(
         nlls: NLL of every frame under every machine ID, in nats per dimension.
         machine_id: Its ID.
         score: Its score by the rule.
+        p_value: How often a normal clip scores as high or higher.
     """
     machine, frontend = by.machine_ids.index(machine_id), by.frontend
     quantiles = quantiles_of(by.reference, machine, by.flow, by.statistics, len(spectra), frontend)
@@ -143,6 +147,7 @@ def explain_clip(
     return Explanation(
         machine_id=machine_id,
         score=score,
+        p_value=p_value,
         rule=by.rule,
         explained=explained,
         normal=explained - float(shares.sum()),

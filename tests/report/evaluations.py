@@ -65,6 +65,7 @@ def make_explanation(frames=50, n_bands=16, **changes):
     explanation = Explanation(
         machine_id="id_00",
         score=1.5,
+        p_value=0.25,
         rule="std",
         explained=float(curve.mean()),
         normal=0.25,

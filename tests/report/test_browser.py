@@ -55,7 +55,7 @@ def wide(browser, evaluated):
 @pytest.fixture(scope="module")
 def explanation(tmp_path_factory):
     folder = tmp_path_factory.mktemp("explained")
-    write_explanation(folder, folder / "clip.wav", make_explanation(), "SIMULATED")
+    write_explanation(folder, folder / "clip.wav", make_explanation(), "SIMULATED", 0.1)
     return folder / "clip.html"
 
 

@@ -1,19 +1,23 @@
 """`--mode=explain` from end to end, on the smoke run."""
 
+import io
 import json
 import shutil
 
 import numpy as np
 import pytest
 import soundfile
+from PIL import Image
 
 from flowasd.detector import Detector
 from flowasd.errors import UserError
 from flowasd.explaining import explain_heard
 from flowasd.features.hearing import hear_all
 from flowasd.report.explained import explain_files
+from flowasd.report.explained_plot import as_png
 from flowasd.scoring.rules import RULES
 from tests.conftest import smoke_config
+from tests.report.evaluations import make_explanation
 
 
 @pytest.fixture(scope="module")
@@ -95,10 +99,14 @@ def test_files_are_written_and_bad_ones_listed(run, test_clips, tmp_path, capsys
     assert explain_files(run, [str(folder)], None, str(out)) == 1
     assert {path.suffix for path in out.iterdir()} == {".png", ".html", ".json"}
     written, errors = capsys.readouterr()
-    assert written.startswith(f"{name}: score ")
+    (result,) = Detector.load(run).results([folder / name])
+    assert written.startswith(f"{name}: score {result.score:.4g}, p-value {result.p_value:.2g}; ")
+    assert "SIMULATED" in errors
     assert errors.splitlines()[-1] == "flowasd: 1 of 2 files were not explained"
     record = json.loads((out / "normal_id_00_00000000.json").read_text())
     assert record["data"] == "SIMULATED"
+    assert record["p_value"] == pytest.approx(result.p_value)
+    assert record["decision"] == (result.p_value <= 0.1)
     assert record["words"] == [region["words"] for region in record["regions"]]
     page = (out / "normal_id_00_00000000.html").read_text()
     assert "SIMULATED" in page
@@ -116,6 +124,15 @@ def test_files_that_tell_no_machine_share_a_line(run, test_clips, tmp_path, caps
     assert first.startswith(f"flowasd: 3 files tell no machine ID, such as {tmp_path}/b.flac: ")
     assert first.endswith("--machine_id (machine_ids): id_00, id_02, id_04, id_06")
     assert last == "flowasd: 3 of 3 files were not explained"
+
+
+@pytest.mark.parametrize("name", ["id_02_fl.flac", f"{'W' * 100}.wav", ".wav"])
+def test_the_name_is_seen_whole_above_the_picture(name):
+    picture = Image.open(io.BytesIO(as_png(make_explanation(), name))).convert("L")
+    pixels = np.array(picture)[:60]  # the name and no other ink
+    assert pixels.min() < 128
+    for edge in (pixels[0], pixels[:, 0], pixels[:, -1]):
+        assert edge.min() == 255
 
 
 def test_bad_use_is_refused(run, test_clips, tmp_path):
