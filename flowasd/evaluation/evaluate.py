@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
+from tqdm import tqdm
 
 from flowasd.config import RunConfig
 from flowasd.data.clips import Clip, short_names
@@ -148,11 +149,12 @@ def evaluate(
         "values": official.values(),
     }
     chosen = choose(clips, rule, thresholds, alpha) if illustrated else {}
+    shown = tqdm(chosen.items(), "explain", unit="clip", disable=None if chosen else True)
     return Evaluation(
         workdir=workdir,
         clips=clips,
         paths=paths,
-        examples=[_example(detector, why, test[i], clips[i]) for i, why in chosen.items()],
+        examples=[_example(detector, why, test[i], clips[i]) for i, why in shown],
         columns=columns,
         summary=summary | ({"proxy_auc": proxy_auc(estimates)} if estimates else {}),
         history=history,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+from tqdm import tqdm
 
 from flowasd.config import RunConfig
 from flowasd.data.audio import find_audio
@@ -73,7 +74,9 @@ def explain_files(
     if detector.kind == "SIMULATED":
         print("flowasd: this model was trained on SIMULATED recordings", file=sys.stderr)
     failed, untold = 0, []
-    for path in paths:
+    # Lines on a terminal show the progress themselves.
+    hidden = True if sys.stdout.isatty() else None
+    for path in tqdm(paths, "explain", unit="file", disable=hidden):
         try:
             explanation = detector.explain(path, machine_id)
             write_explanation(folder, path, explanation, detector.kind, detector.config.score.alpha)

@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import export
+from tqdm import tqdm
 
 from flowasd.config import RunConfig
 from flowasd.data.audio import read_audio
@@ -67,7 +68,8 @@ def export_run(
     if n_samples < 1:
         raise UserError(f"--seconds={seconds}: a clip must have one sample at least")
     program = scoring_program(detector, n_samples, alpha, with_map=with_map)
-    artefacts = {"detector.jax": as_jax(program), "detector.onnx": as_onnx(program)}
+    making = tqdm(ARTEFACTS.items(), "export", unit="file", disable=None)
+    artefacts = {name: make(program) for name, make in making}
     folder.mkdir(parents=True, exist_ok=True)
     templates = resources.files("flowasd.serving") / "templates"
     lines = [f"Clips of {n_samples / rate:g} s at {rate} Hz, rule {program.metadata['rule']}:"]
@@ -109,6 +111,9 @@ def as_onnx(program: Program) -> bytes:
     inputs: dict[str, jax.ShapeDtypeStruct] = dict(zip(names, _inputs(program), strict=True))
     defaults = {"alpha": np.asarray(program.metadata["alpha"], np.float32)}
     return convert(program.call, inputs, defaults, {"flowasd": as_json(program.metadata)})
+
+
+ARTEFACTS = {"detector.jax": as_jax, "detector.onnx": as_onnx}
 
 
 def _check_folder(folder: Path) -> None:

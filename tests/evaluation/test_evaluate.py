@@ -1,8 +1,10 @@
 """What an evaluation leaves, against scikit-learn and the detector, and what it refuses."""
 
 import csv
+import io
 import json
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -182,3 +184,11 @@ def test_it_is_said_which_step_was_kept_and_why(evaluated):
     )
     unknown = trained | {"validation_nll": None, "validation_nll_at_start": None}
     assert describe_step(unknown) == "Step 40 was kept."
+
+
+def test_progress_is_shown_on_a_terminal(evaluated, monkeypatch):
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    evaluate(evaluated)
+    assert "explain: 100%" in terminal.getvalue()

@@ -3,6 +3,7 @@
 import io
 import json
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -114,6 +115,17 @@ def test_files_are_written_and_bad_ones_listed(run, test_clips, tmp_path, capsys
         assert words in page
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert (out / "normal_id_00_00000000.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_progress_is_shown_where_the_lines_go_elsewhere(run, test_clips, tmp_path, monkeypatch):
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    for stdout, shown in ((io.StringIO(), True), (terminal, False)):
+        terminal.truncate(0)
+        monkeypatch.setattr(sys, "stdout", stdout)
+        assert explain_files(run, [str(test_clips[0])], None, str(tmp_path)) == 0
+        assert ("explain: 100%" in terminal.getvalue()) == shown
 
 
 def test_files_that_tell_no_machine_share_a_line(run, test_clips, tmp_path, capsys):
