@@ -164,8 +164,8 @@ def arguments() -> Arguments:
     """Returns the values of the flags.
 
     Raises:
-        UserError: If neither a workdir nor a config is named, the config is wrong, or a rate is
-            none.
+        UserError: If neither a workdir nor a config is named, the config is wrong, a rate is
+            none, or there are two of them.
     """
     values: dict[str, Any] = {n: flags.FLAGS[n].value for n in Arguments.__annotations__}
     if values["config"] is not None:
@@ -179,6 +179,8 @@ def arguments() -> Arguments:
     for name in ("alpha", "fdr"):
         if values[name] is not None and not 0 < values[name] < 1:
             raise UserError(f"--{name}={values[name]:g} must be above 0 and below 1")
+    if values["alpha"] and values["fdr"]:
+        raise UserError("--alpha and --fdr are two ways to decide; give one of them")
     if values["output"] == "-" and str(flags.FLAGS["mode"].value) != "score":
         raise UserError("--output=- is standard output, which only score writes to; name a folder")
     values["workdir"] = Path(values["workdir"])

@@ -32,6 +32,7 @@ pytestmark = pytest.mark.slow
         (["score", "/nowhere", "x"], ["x: matches no"]),
         (["score", ".", "x", "--alpha=0"], ["--alpha=0 must be above 0"]),
         (["score", ".", "x", "--fdr=1"], ["--fdr=1 must be above 0 and below 1"]),
+        (["score", ".", "x", "--alpha=0.1", "--fdr=0.1"], ["--alpha and --fdr", "give one"]),
         (["--mode=score", "--workdir=."], ["--input"]),
         (["score", "."], ["--input"]),
         (["scroe", "."], ["scroe", "flowasd --help"]),
