@@ -1,4 +1,4 @@
-"""Whether a header counts the samples that are there; libsndfile believes it.
+"""Whether a header agrees with itself and with what is there; libsndfile believes it.
 
 A FLAC file says how many samples it has, and libsndfile notices where some are missing. In WAV,
 RIFF, RIFX (big-endian), RF64 and BW64 (64-bit sizes) and Sony's W64 are rows of chunks, of which
@@ -46,14 +46,15 @@ def check_header(path: Path) -> int | None:
         recorder has lost its power; libsndfile has to be told. `None` everywhere else.
 
     Raises:
-        UserError: If samples are missing, or there are more than the header counts.
+        UserError: If samples are missing, there are more than the header counts, or it contradicts
+            itself.
     """
     size, align = path.stat().st_size, 1
     with path.open("rb") as file:
         for chunk in _chunks(file):
             there = size - chunk.start
             if chunk.name == b"fmt ":
-                align = max(1, _block_align(file, chunk))
+                align = max(1, _block_align(path, file, chunk))
             if chunk.name == b"data":
                 return _check_data(path, file, chunk, align)
             if chunk.length > there:
@@ -122,15 +123,16 @@ def _chunks(file: BinaryIO) -> Iterator[_Chunk]:
         return
     if kind not in (b"RIFF", b"RIFX", b"RF64", b"BW64"):
         return
-    order, long_length = ">" if kind == b"RIFX" else "<", None
+    order, long = ">" if kind == b"RIFX" else "<", None
     while len(header := file.read(8)) == 8:
         name, length = struct.unpack(f"{order}4sI", header)
         start = file.tell()
         if name == b"ds64" and len(sizes := file.read(16)) == 16:
-            long_length = int.from_bytes(sizes[8:], "little")
-        if name == b"data" and length == 0xFFFFFFFF and long_length is not None:
-            length = long_length
-        yield _Chunk(name, start, length, start - 4)
+            long = int.from_bytes(sizes[8:], "little"), start + 8
+        if name == b"data" and length == 0xFFFFFFFF and long is not None:
+            yield _Chunk(name, start, *long)
+        else:
+            yield _Chunk(name, start, length, start - 4)
         file.seek(start + length + length % 2)
 
 
@@ -143,9 +145,19 @@ def _w64_chunks(file: BinaryIO) -> Iterator[_Chunk]:
         file.seek(start + length + -length % 8)
 
 
-def _block_align(file: BinaryIO, chunk: _Chunk) -> int:
-    """Bytes of one sample of all channels."""
+def _block_align(path: Path, file: BinaryIO, chunk: _Chunk) -> int:
+    """Bytes of one sample of all channels.
+
+    Raises:
+        UserError: If these are too few for the channels and the bits that the header tells.
+    """
     file.seek(chunk.start)
-    content = file.read(14)
+    content = file.read(min(16, chunk.length)).ljust(16, b"\0")
     big = content[:1] == b"\0" and content[1:2] != b"\0"  # the format's number is below 256
-    return int.from_bytes(content[12:14], "big" if big else "little")
+    _, channels, _, _, align, bits = struct.unpack(">HHIIHH" if big else "<HHIIHH", content)
+    if 0 < align < channels * -(-bits // 8):
+        raise UserError(
+            f"{path}: its header tells {channels} channels of {bits} bits, in {align} bytes; "
+            "correct it, or export it again"
+        )
+    return align

@@ -47,6 +47,8 @@ except ImportError as error:
 # Of a `Scorer`, but for the threads.
 Arguments = tuple[Path, str | None, RunConfig | None, float]
 
+_RAISED = f"{UserError.__module__}.{UserError.__name__}: "  # how the text of an actor's error ends
+
 FILES_PER_BLOCK = 256
 FETCHES = 16  # remote files that an actor fetches at once
 SCORES = pa.schema(
@@ -113,7 +115,11 @@ def score_fleet(
         settings = [model, asdict(detector.config.score), machine_id, alpha]
         blocks = cut_blocks(paths, settings, files_per_block)
         arguments = (workdir.absolute(), machine_id, config, alpha)
-        reused = score_blocks(folder, blocks, arguments, actors)
+        try:
+            reused = score_blocks(folder, blocks, arguments, actors)
+        except ray.exceptions.RayError as error:  # such as a device that an actor does not find
+            last = str(error).strip().rpartition("\n")[2]
+            raise UserError(f"--engine=ray: {last.removeprefix(_RAISED)}") from error
     if reused:
         print(f"flowasd: {reused} of {len(paths)} files had been scored before", file=sys.stderr)
     shards = [folder / "errors" / f"{name}.parquet" for name in blocks]

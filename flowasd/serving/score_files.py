@@ -55,7 +55,7 @@ def score_files(
         raise UserError("nothing to score; name files, folders or globs with --input")
     rows, paths = format_of(output), find_audio(inputs)
     if output is not None and not is_stdout(output):
-        refuse_overwriting([Path(output)], paths)
+        refuse_overwriting([Path(output), _partial(output)], paths)
     detector = Detector.load(workdir, config)
     if detector.kind == "SIMULATED":
         print("flowasd: this model was trained on SIMULATED recordings", file=sys.stderr)
@@ -91,6 +91,11 @@ def score_files(
     return 1 if failed else 0
 
 
+def _partial(output: str) -> Path:
+    """The name of a file that does not have all rows yet."""
+    return Path(f"{output}.partial")
+
+
 @contextlib.contextmanager
 def _open_output(output: str | None) -> Iterator[TextIO]:
     """The stream to write to; as in `write_text`, what cannot be encoded becomes "?".
@@ -104,7 +109,7 @@ def _open_output(output: str | None) -> Iterator[TextIO]:
         return
     path = Path(output)
     is_device = path.exists() and not path.is_file()  # such as /dev/null
-    partial = path if is_device else path.with_name(f"{path.name}.partial")
+    partial = path if is_device else _partial(output)
     try:
         stream = partial.open("w", 1, newline="", encoding="utf-8", errors="replace")
     except OSError as error:

@@ -85,6 +85,24 @@ def test_wav_of_other_kinds_is_read_and_its_half_is_refused(tmp_path, kind):
         read_audio(wav(tmp_path / "b.wav", lambda whole: whole[: len(whole) // 2], **kind))
 
 
+def test_64_bits_that_a_recorder_could_not_write_are_no_loss(tmp_path):
+    def unfinished(whole):
+        at = whole.index(b"ds64") + 16
+        return whole[:at] + bytes(8) + whole[at + 8 :]
+
+    samples = read_audio(wav(tmp_path / "a.wav", unfinished, format="RF64"))
+    np.testing.assert_allclose(samples, SIGNAL, atol=2**-15)
+
+
+@pytest.mark.parametrize(("at", "value"), [(22, 2), (34, 24)])  # of channels, of bits
+def test_a_header_that_contradicts_itself_is_refused(tmp_path, at, value):
+    def change(whole):
+        return whole[:at] + struct.pack("<H", value) + whole[at + 2 :]
+
+    with pytest.raises(UserError, match=r"a\.wav: its header tells . channels of .. bits, in 2"):
+        read_audio(wav(tmp_path / "a.wav", change))
+
+
 def test_another_format_inside_is_refused(tmp_path):
     with pytest.raises(UserError, match="holds AIFF, not WAV or FLAC"):
         read_audio(wav(tmp_path / "a.wav", format="AIFF"))

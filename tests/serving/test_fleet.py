@@ -226,6 +226,17 @@ def test_urls_are_found_as_files_are(tmp_path):
 
 
 @pytest.mark.slow
+def test_what_no_actor_can_do_is_one_line(run, clips, scratch, tmp_path):
+    flags = [f"--workdir={run}", f"--input={clips[0]}", f"--output={tmp_path}", "--engine=ray"]
+    command = [sys.executable, "-m", "flowasd.main", "--mode=score", *flags]
+    env = os.environ | {"RAY_TMPDIR": scratch, "HOME": scratch, "JAX_PLATFORMS": "cuda"}
+    result = subprocess.run(command, cwd=REPO, env=env, capture_output=True, text=True, timeout=200)
+    assert result.returncode == 2
+    *_, line = result.stderr.splitlines()
+    assert line.startswith("flowasd: --engine=ray: JAX_PLATFORMS=cuda: JAX does not find such a")
+
+
+@pytest.mark.slow
 def test_without_ray_the_extra_is_named(tmp_path):
     code = "import sys; sys.modules['ray'] = None; from flowasd import main; main.run()"
     flags = ["--mode=score", "--engine=ray", f"--workdir={tmp_path}", "--input=.", "--output=out"]

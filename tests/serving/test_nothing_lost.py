@@ -119,6 +119,9 @@ def test_an_output_that_is_an_input_is_refused_before_it_is_written(evaluated, t
             "id_00",
             f"{tmp_path}/../{tmp_path.name}/notes.csv",
         )
+    link(recording, tmp_path / "new.csv.partial")
+    with pytest.raises(UserError, match=r"new\.csv\.partial: is one of the recordings"):
+        score_files(evaluated, [str(tmp_path)], "id_00", str(tmp_path / "new.csv"))
     assert recording.read_bytes() == (tmp_path / "notes.csv").read_bytes() == before
 
 
