@@ -12,6 +12,8 @@ from flowasd.errors import UserError
 LOUDEST = 10.0  # full scale is 1; the overshoot of a resampler or a mix stays far below
 QUIETEST = 1e-5  # -100 dB, below the noise of any 16-bit converter
 
+MOST_STILL = 0.5  # of a recording; the converter of a live microphone never stands still
+
 _BEGINNING = 2**12
 _AT_ONCE = 2**20
 
@@ -45,7 +47,20 @@ def suspicion(samples: Float[np.ndarray, " samples"], window: int) -> str | None
             "its first channel is silent, or has one value throughout; check the microphone, or "
             "export another channel"
         )
+    if (share := _still(samples)) >= MOST_STILL:
+        return (
+            f"its first channel has one value throughout {100 * share:.0f} % of it; check the "
+            "microphone, or cut that part off"
+        )
     return None
+
+
+def _still(samples: Float[np.ndarray, " samples"]) -> float:
+    """The share of a recording that is in parts of one value."""
+    parts = (samples[first : first + _BEGINNING] for first in range(0, samples.size, _BEGINNING))
+    # The last sample tells at once of most parts that they vary.
+    still = (part.size for part in parts if part[0] == part[-1] and (part == part[0]).all())
+    return sum(still) / samples.size
 
 
 def _varies(samples: Float[np.ndarray, " samples"]) -> bool:

@@ -26,6 +26,8 @@ SUSPICIOUS = {
     "constant": (np.full(16000, 0.25), "is silent"),
     "almost": (NOISE * 1e-5 + 0.5, "is silent"),
     "left_dead": (np.stack([np.zeros(16000), NOISE], 1), "first channel is silent"),
+    "half_silent": (np.append(NOISE, np.zeros(20000)), "one value throughout 56 %"),
+    "stuck": (np.append(np.full(40000, 0.1), NOISE), "one value throughout 66 %"),
     "int16": (NOISE * 32768, "samples are too large"),
     "one": (NOISE[:1], "has 1 samples"),
     "ten_ms": (NOISE[:160], "has 160 samples"),
@@ -52,6 +54,13 @@ def test_a_recording_that_cannot_be_judged_is_refused_by_name(tmp_path, name):
 @pytest.mark.parametrize("gain", [1e-3, 1, 10])  # from -80 dB to the overshoot of a mix
 def test_soft_and_loud_recordings_are_heard(gain):
     ((_, heard),) = hear_samples([(Path("a.wav"), (gain * NOISE).astype(np.float32))], FRONTEND)
+    assert not isinstance(heard, UserError)
+
+
+def test_pauses_are_heard():
+    ((_, heard),) = hear_samples(
+        [(Path("a.wav"), np.append(NOISE, np.zeros(9000)).astype(np.float32))], FRONTEND
+    )
     assert not isinstance(heard, UserError)
 
 
