@@ -43,7 +43,7 @@ def as_png(explanation: Explanation, title: str) -> bytes:
         text = figure.suptitle(_printable(title), y=0.99, va="top")
         figure.set_dpi(200)
         while text.get_window_extent().width > 0.98 * figure.bbox.width:  # a long name
-            text.set_fontsize(0.9 * text.get_fontsize())
+            text.set_fontsize(0.9 * float(text.get_fontsize()))
         set_margins(figure, RIGHT, TOP + 0.2)
         figure.savefig(buffer, format="png", dpi=200)
         return buffer.getvalue()
