@@ -26,7 +26,7 @@ SUSPICIOUS = {
     "constant": (np.full(16000, 0.25), "is silent"),
     "almost": (NOISE * 1e-5 + 0.5, "is silent"),
     "left_dead": (np.stack([np.zeros(16000), NOISE], 1), "first channel is silent"),
-    "half_silent": (np.append(NOISE, np.zeros(20000)), "one value throughout 56 %"),
+    "half_silent": (np.append(NOISE, np.zeros(20000)), "one value throughout 54 %"),
     "stuck": (np.append(np.full(40000, 0.1), NOISE), "one value throughout 66 %"),
     "int16": (NOISE * 32768, "samples are too large"),
     "one": (NOISE[:1], "has 1 samples"),

@@ -3,6 +3,7 @@
 The artefacts are exported by the command, in a process of its own.
 """
 
+import csv
 import json
 import os
 import shutil
@@ -202,10 +203,32 @@ def test_a_process_without_flowasd_scores_a_clip(
 def test_readers_refuse_other_lengths_and_unknown_machines(reader, folder, test_clips, tmp_path):
     soundfile.write(tmp_path / "short.wav", NOISE, 16000)
     out = run_alone(folder, reader, [], "id_00", str(tmp_path / "short.wav"))
-    assert "short.wav must have 160000 samples at 16000 Hz" in out.stderr
+    assert "short.wav: must have 160000 samples at 16000 Hz" in out.stderr
     out = run_alone(folder, reader, [], "id_99", str(test_clips[0]))
     assert "invalid choice: 'id_99' (choose from" in out.stderr
     assert out.returncode == 2
+
+
+@pytest.mark.parametrize("reader", ["score_onnx.py", "score.py"])
+def test_readers_score_no_recording_that_cannot_be_judged(reader, folder, test_clips, tmp_path):
+    """A bad file costs its own row alone, and a comma in a name splits none."""
+    samples, rate = soundfile.read(test_clips[0], dtype="float32")
+    bad = {
+        "dead": 0 * samples,
+        "half": np.where(np.arange(len(samples)) < len(samples) // 2, samples, 0),
+        "int16": 32768 * samples,
+        "nan": np.where(np.arange(len(samples)) == 7, np.nan, samples),
+    }
+    for name, own in bad.items():
+        soundfile.write(tmp_path / f"{name}.wav", own, rate, "FLOAT")
+    (tmp_path / "cut.flac").write_bytes(test_clips[0].read_bytes()[:20000])
+    (tmp_path / "a,b.flac").write_bytes(test_clips[0].read_bytes())
+    paths = [str(path) for path in sorted(tmp_path.iterdir(), reverse=True)]
+    out = run_alone(folder, reader, [], "id_00", *paths)
+    assert (out.returncode, len(out.stderr.splitlines())) == (1, 5)
+    assert [line.split(":")[0] for line in out.stderr.splitlines()] == paths[:-1]
+    _, row = csv.reader(out.stdout.splitlines())
+    assert (row[0], np.isfinite(float(row[2]))) == (paths[-1], True)
 
 
 def test_there_is_a_map_only_if_it_is_asked_for(run, tmp_path, test_clips):

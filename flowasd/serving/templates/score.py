@@ -5,6 +5,7 @@ writes the map of a.wav to FOLDER/a.npy.
 """
 
 import argparse
+import csv
 import json
 import sys
 import zipfile
@@ -27,19 +28,35 @@ parser.add_argument("--map", type=Path, help="folder to write the map of every f
 given = parser.parse_args()
 if given.map and not metadata["has_map"]:
     parser.error("the run was exported without --map")
+if not 0 < given.alpha <= 1:
+    parser.error("--alpha must be above 0, and 1 at most")
+if given.map and len({Path(path).stem for path in given.paths}) < len(given.paths):
+    parser.error("two files have one name, and so have their maps; use two commands")
 if given.map:
     given.map.mkdir(parents=True, exist_ok=True)
 machine = np.array([metadata["machine_ids"].index(given.machine_id)], np.int32)
 alpha = np.float32(given.alpha)
 form, channel = (metadata["sample_rate"], metadata["n_samples"]), metadata["channel"]
 score = jax.jit(program.call)
-print("path,machine_id,score,p_value,decision")
+rows, failed = csv.writer(sys.stdout, lineterminator="\n"), False
+rows.writerow(["path", "machine_id", "score", "p_value", "decision"])
 for path in given.paths:
-    samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    if (rate, len(samples)) != form:
-        sys.exit(f"{path} must have {form[1]} samples at {form[0]} Hz")
-    out = score(samples[None, :, min(channel, samples.shape[1] - 1)], machine, alpha)
+    try:
+        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        if (rate, len(samples)) != form:
+            raise ValueError(f"must have {form[1]} samples at {form[0]} Hz")
+        clip = samples[:, min(channel, samples.shape[1] - 1)]
+        still = np.mean([np.ptp(part) == 0 for part in np.array_split(clip, min(40, len(clip)))])
+        # The same bounds as in flowasd; NaN is not below any.
+        if not np.abs(clip).max() <= 10 or clip.std() < 1e-5 or still >= 0.5:
+            raise ValueError("is silent, not finite or far above full scale; record it again")
+    except (OSError, ValueError, soundfile.SoundFileError) as error:
+        print(f"{path}: {error}", file=sys.stderr)
+        failed = True
+        continue
+    out = score(clip[None], machine, alpha)
     values = (out[name][0] for name in ("score", "p_value", "decision"))
-    print(path, given.machine_id, *values, sep=",")
+    rows.writerow([path, given.machine_id, *values])
     if given.map:
         np.save(given.map / f"{Path(path).stem}.npy", out["map"][0])
+sys.exit(failed)
