@@ -22,7 +22,7 @@ from ml_collections.config_dict import FieldReference
 
 from flowasd.data.source import DataConfig
 from flowasd.errors import UserError
-from flowasd.features.frontend import FrontendConfig
+from flowasd.features.frontend import FrontendConfig, n_empty
 from flowasd.flow.bijection import LevelConfig
 from flowasd.flow.glow import ModelConfig, make_glow
 from flowasd.flow.objective import ObjectiveConfig
@@ -203,6 +203,8 @@ def _problems(config: RunConfig) -> Iterator[str]:
         yield f"score.hop={config.score.hop} skips frames: train.patch_length={train.patch_length}"
     if not config.data.root and config.frontend.hop_length > config.data.simulated.n_samples:
         yield f"frontend.hop_length={config.frontend.hop_length} is longer than a clip"
+    if not any(problems(config.frontend)) and (empty := n_empty(config.frontend)):
+        yield f"frontend.n_fft={config.frontend.n_fft} leaves {empty} bands without a frequency"
     yield from _model_problems(config)
 
 

@@ -48,6 +48,7 @@ def test_json_of_a_config_builds_the_same_one():
         ("data.layout", "heap", "data.layout=heap is not one of dcase2020, dcase2021, mimii"),
         ("frontend.hop_length", 160_001, "frontend.hop_length=160001 is longer than a clip"),
         ("frontend.name", "mfcc", "frontend.name=mfcc is not one of log_mel"),
+        ("frontend.n_fft", 64, "frontend.n_fft=64 leaves 4 bands without a frequency"),
         ("frontend.n_bands", 0, "frontend.n_bands=0 must be at least 1"),
         ("model.dtype", "int8", "model.dtype=int8 is not one of float32, bfloat16"),
         ("model.embed", 0, "model.embed=0 must be at least 1"),

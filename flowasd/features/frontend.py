@@ -116,7 +116,17 @@ def linear_filterbank(frontend: FrontendConfig) -> Float[np.ndarray, "frequency 
     n_bins = frontend.n_fft // 2
     band = np.arange(n_bins) * frontend.n_bands // n_bins
     own = (band[:, None] == np.arange(frontend.n_bands)).astype(np.float32)
-    return np.concatenate([np.zeros((1, frontend.n_bands), np.float32), own / own.sum(0)])
+    mean = own / np.maximum(own.sum(0), 1)
+    return np.concatenate([np.zeros((1, frontend.n_bands), np.float32), mean])
+
+
+FILTERBANKS = {"log_mel": mel_filterbank, "log_linear": linear_filterbank}
+
+
+def n_empty(frontend: FrontendConfig) -> int:
+    """Returns how many bands pass no frequency; 0 of a front-end without a filterbank."""
+    make = FILTERBANKS.get(frontend.name)
+    return int((~(make(frontend) > 0).any(0)).sum()) if make else 0
 
 
 def log_mel(

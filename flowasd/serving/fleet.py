@@ -44,10 +44,7 @@ try:
 except ImportError as error:
     raise UserError(f"--engine=ray: {error}; install the extra, 'flowasd[ray]'") from error
 
-# Of a `Scorer`, but for the threads.
-Arguments = tuple[Path, str | None, RunConfig | None, float]
-
-_RAISED = f"{UserError.__module__}.{UserError.__name__}: "  # how the text of an actor's error ends
+Arguments = tuple[Path, str | None, RunConfig | None, float]  # of a `Scorer`, but for the threads
 
 FILES_PER_BLOCK = 256
 FETCHES = 16  # remote files that an actor fetches at once
@@ -118,8 +115,8 @@ def score_fleet(
         try:
             reused = score_blocks(folder, blocks, arguments, actors)
         except ray.exceptions.RayError as error:  # such as a device that an actor does not find
-            last = str(error).strip().rpartition("\n")[2]
-            raise UserError(f"--engine=ray: {last.removeprefix(_RAISED)}") from error
+            why = str(error).strip().rpartition("\n")[2].rpartition("UserError: ")[2]
+            raise UserError(f"--engine=ray: {why}") from error
     if reused:
         print(f"flowasd: {reused} of {len(paths)} files had been scored before", file=sys.stderr)
     shards = [folder / "errors" / f"{name}.parquet" for name in blocks]
@@ -279,9 +276,8 @@ class Scorer:
             there = [path for path in here if isinstance(path, Path)]
             results = self._detector.results(there, self._machine_id)
             for path, local in zip(paths, here, strict=True):
-                result = (
-                    next(results) if isinstance(local, Path) else Result(Path(path), error=local)
-                )
+                failure = None if isinstance(local, Path) else Result(Path(path), error=local)
+                result = failure or next(results)
                 if result.error:
                     error = str(result.error).replace(str(result.path), path)
                     failed.append({"path": path, "error": error})
