@@ -100,10 +100,11 @@ def csv_line(row: Sequence[object]) -> str:
 
 def refuse_overwriting(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
     """Raises a `UserError` if a file that is to be written is one that is to be read."""
-    read = {path.resolve() for path in inputs}
-    identities = {(s.st_dev, s.st_ino) for s in (path.stat() for path in read if path.exists())}
+    read = {os.path.realpath(path) for path in inputs}  # Path.resolve raises where links go round
+    statuses = (os.stat(path) for path in read if os.path.exists(path))
+    identities = {(status.st_dev, status.st_ino) for status in statuses}
     for output in outputs:
-        same = output.resolve() in read
+        same = os.path.realpath(output) in read
         if output.exists():
             status = output.stat()
             same = same or (status.st_dev, status.st_ino) in identities

@@ -37,8 +37,8 @@ from flowasd.run.enrolment_file import FOLDER as ENROLLED
 try:
     import pyarrow as pa
     import pyarrow.parquet as pq
-    import ray
     import ray.data
+    from ray.exceptions import RayError
 
     from flowasd.serving.remote import content_of, fetch, find_recordings
 except ImportError as error:
@@ -114,7 +114,7 @@ def score_fleet(
         arguments = (workdir.absolute(), machine_id, config, alpha)
         try:
             reused = score_blocks(folder, blocks, arguments, actors)
-        except ray.exceptions.RayError as error:  # such as a device that an actor does not find
+        except RayError as error:  # such as a device that an actor does not find
             why = str(error).strip().rpartition("\n")[2].rpartition("UserError: ")[2]
             raise UserError(f"--engine=ray: {why}") from error
     if reused:

@@ -132,6 +132,13 @@ def test_scores_on_a_full_disk_are_one_line(evaluated, test_clips, tmp_path):
         score_files(evaluated, [str(test_clips[0])], None, str(tmp_path / "scores.csv"))
 
 
+def test_links_that_go_round_are_no_outputs(tmp_path):
+    (tmp_path / "a.wav").symlink_to("a.wav")
+    refuse_overwriting([tmp_path / "new"], [tmp_path / "a.wav"])
+    with pytest.raises(UserError):
+        refuse_overwriting([tmp_path / "a.wav"], [tmp_path / "a.wav"])
+
+
 def test_a_file_that_is_to_be_made_is_no_input(tmp_path):
     refuse_overwriting([tmp_path / "new"], [tmp_path / "a.wav", tmp_path / "missing.wav"])
     with pytest.raises(UserError):
