@@ -20,7 +20,7 @@ from flowasd.detector import Detector
 from flowasd.evaluation import metrics
 from flowasd.evaluation.alarms import decisions
 from flowasd.evaluation.assess import ASSESSMENT, Estimate, proxy_auc, read_estimates
-from flowasd.evaluation.examples import Example, ScoredClip, choose
+from flowasd.evaluation.examples import Example, ScoredClip, choose, finest
 from flowasd.evaluation.official import TABLES, Judgement, Table
 from flowasd.evaluation.samples import Spectra, sample_spectra
 from flowasd.explaining import explain_heard
@@ -148,7 +148,8 @@ def evaluate(
         "score": official.score(),
         "values": official.values(),
     }
-    chosen = choose(clips, rule, thresholds, alpha) if illustrated else {}
+    lowest = finest(summary["decisions"])
+    chosen = choose(clips, rule, thresholds, alpha, lowest) if illustrated else {}
     shown = tqdm(chosen.items(), "explain", unit="clip", disable=None if chosen else True)
     return Evaluation(
         workdir=workdir,

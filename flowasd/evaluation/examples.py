@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
+from flowasd.scoring.decision import smallest_rate
 from flowasd.scoring.explanation import Explanation
 
 HIGHEST = 3  # clips that are shown where no anomalous clip is known
@@ -73,7 +75,21 @@ class Example:
     explanation: Explanation | None
 
 
-def ranking(clips: Sequence[ScoredClip], rule: str, thresholds: Mapping[str, float]) -> list[int]:
+def finest(decided: Mapping[str, Any]) -> float:
+    """Returns the lowest p-value that clips of every machine can have; it takes normal clips.
+
+    Args:
+        decided: What `alarms.decisions` has counted.
+    """
+    machines = decided["machines"].values()
+    return max(
+        (smallest_rate(m["normal_clips"]) for m in machines if m["normal_clips"]), default=0.0
+    )
+
+
+def ranking(
+    clips: Sequence[ScoredClip], rule: str, thresholds: Mapping[str, float], lowest: float = 0.0
+) -> list[int]:
     """Returns the places of the clips, the most anomalous first.
 
     Scores of two machines cannot be compared, so the p-value counts. Among equal p-values it is
@@ -83,19 +99,24 @@ def ranking(clips: Sequence[ScoredClip], rule: str, thresholds: Mapping[str, flo
         clips: The clips.
         rule: The rule of the scores.
         thresholds: Of every machine; infinite where no score raises an alarm.
+        lowest: Lower p-values count as equal, because a machine with fewer normal clips has none.
     """
 
     def key(i: int) -> tuple[float, float, str]:
         clip = clips[i]
         threshold = thresholds.get(clip.machine_id, np.inf)
         margin = clip.scores[rule] - (threshold if np.isfinite(threshold) else 0)
-        return clip.p_value, -margin, clip.name
+        return max(clip.p_value, lowest), -margin, clip.name
 
     return sorted(range(len(clips)), key=key)
 
 
 def choose(
-    clips: Sequence[ScoredClip], rule: str, thresholds: Mapping[str, float], alpha: float
+    clips: Sequence[ScoredClip],
+    rule: str,
+    thresholds: Mapping[str, float],
+    alpha: float,
+    lowest: float = 0.0,
 ) -> dict[int, str]:
     """Returns the places of the clips that are shown, and why each of them is.
 
@@ -107,8 +128,9 @@ def choose(
         rule: The rule of the scores.
         thresholds: As in `ranking`.
         alpha: The rate of false alarms that decisions allow.
+        lowest: As in `ranking`.
     """
-    order = ranking(clips, rule, thresholds)
+    order = ranking(clips, rule, thresholds, lowest)
     normal, anomalous = ([i for i in order if clips[i].label == label] for label in (0, 1))
 
     def median(among: Sequence[int], beside: int) -> int:

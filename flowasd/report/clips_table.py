@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from flowasd.evaluation.evaluate import Evaluation
-from flowasd.evaluation.examples import ScoredClip, ranking
+from flowasd.evaluation.examples import ScoredClip, finest, ranking
 from flowasd.report.plots import CLASSES
 from flowasd.report.score_plots import wilson
 from flowasd.report.words import BLANK, by_machine, count, interval
@@ -39,7 +39,8 @@ def outcome(clip: ScoredClip, alpha: float) -> str:
 
 def clip_rows(evaluation: Evaluation) -> list[ClipRow]:
     """Returns a row for every clip, the most anomalous first."""
-    order = ranking(evaluation.clips, evaluation.rule, evaluation.thresholds)
+    lowest = finest(evaluation.summary["decisions"])
+    order = ranking(evaluation.clips, evaluation.rule, evaluation.thresholds, lowest)
     rows = []
     for i in order:
         clip = evaluation.clips[i]

@@ -14,6 +14,7 @@ from flowasd.evaluation.examples import (
     ONE_OF_THE_HIGHEST,
     ScoredClip,
     choose,
+    finest,
     ranking,
 )
 from flowasd.evaluation.metrics import auc_interval, average_interval
@@ -65,6 +66,19 @@ def test_ties_are_ordered_by_the_distance_from_the_threshold_then_by_name():
     order = ranking(clips, "mean", {"a": 3.0, "b": 30.0})
     assert [clips[i].name for i in order] == ["y", "z", "x"]
     assert ranking(clips, "mean", {"a": math.inf, "b": math.inf}) == [2, 1, 0]
+
+
+def test_a_machine_with_many_normal_clips_does_not_come_first_for_that():
+    counts = {"a": 20, "b": 99, "c": 0}
+    machines = {m: {"normal_clips": n} for m, n in counts.items()}
+    lowest = finest({"machines": machines})
+    assert lowest == 1 / 21
+    clips = [clip("far", 1, 9.0, 1 / 21, "a"), clip("near", 1, 30.1, 1 / 100, "b")]
+    clips += [clip("normal", 0, 2.0, 0.9, "a")]
+    thresholds = {"a": 3.0, "b": 30.0}
+    order = ranking(clips, "mean", thresholds, lowest)
+    assert [clips[i].name for i in order] == ["far", "near", "normal"]
+    assert choose(clips, "mean", thresholds, 0.1, lowest)[0] == MOST_ANOMALOUS
 
 
 @pytest.mark.parametrize("n", [0, 3, 9, 19, 50])
