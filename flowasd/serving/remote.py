@@ -62,6 +62,8 @@ def content_of(paths: Sequence[str]) -> str:
 def _fingerprint(path: str) -> str:
     try:
         if "://" not in path:
+            if not Path(path).is_file():
+                return "no file"  # nobody knows when a pipe ends
             with Path(path).open("rb") as file:
                 return hashlib.file_digest(file, "sha256").hexdigest()
         system, remote = fsspec.url_to_fs(path)

@@ -17,7 +17,7 @@ import soundfile
 
 from flowasd.detector import Detector
 from flowasd.errors import UserError
-from flowasd.serving.remote import find_recordings
+from flowasd.serving.remote import content_of, find_recordings
 from tests.conftest import REPO
 
 CORRUPT = "normal_id_00_00000099.wav"
@@ -223,6 +223,14 @@ def test_urls_are_found_as_files_are(tmp_path):
     for wrong in ("file:///nowhere", "file:///nowhere/*.wav", "nosuch://a", "file:///etc/hosts"):
         with pytest.raises(UserError, match=wrong.replace("*", ".")):
             find_recordings([wrong])
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.wav")
+    os.mkfifo(tmp_path / "b.wav")
+    (tmp_path / "c.wav").write_bytes(b"RIFF")
+    a, b, c = (content_of([str(tmp_path / name)]) for name in ("a.wav", "b.wav", "c.wav"))
+    assert a == b != c
 
 
 @pytest.mark.slow
