@@ -1,6 +1,7 @@
 """How the reading of damaged files ends."""
 
 import resource
+import warnings
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 
 from experiments.robustness.made import DAMAGES, FORMATS, write
 from flowasd.data.audio import read_audio
+from flowasd.data.opening import NoLength
 from flowasd.errors import UserError
 
 ENDS = ("read", "refused", "neither")
@@ -43,7 +45,9 @@ def tried(count: int, seed: int, folder: Path) -> Iterator[Tried]:
 def end_of(path: Path) -> tuple[str, str]:
     """Reads a file, and says how that ended and what was said."""
     try:
-        samples = read_audio(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NoLength)
+            samples = read_audio(path)
     except UserError as error:
         text = str(error)
         return ("refused" if "\n" not in text and str(path) in text else "neither"), text

@@ -50,7 +50,7 @@ def read_audio(
             holds no such channel, no samples or samples that are not finite.
     """
     path = Path(path)
-    with open_audio(path) as file:
+    with open_audio(path, warn=True) as file:
         check_length(path, file.frames, file.samplerate, max_seconds)
         if 1 < file.channels <= channel:
             raise UserError(

@@ -35,15 +35,24 @@ class _Chunk(NamedTuple):
     size_at: int
 
 
-def check_header(path: Path) -> int | None:
+class Told(NamedTuple):
+    """What a header tells of the length.
+
+    Attributes:
+        size_at: Where in the file the number of bytes of samples is 0 although samples follow, as
+            where a recorder has lost its power; libsndfile has to be told. `None` elsewhere.
+        length: Whether the number of samples is told; else they reach to the end of the file.
+    """
+
+    size_at: int | None = None
+    length: bool = True
+
+
+def check_header(path: Path) -> Told:
     """Checks that a file holds the samples that its header counts, and not many more.
 
     Args:
         path: A WAV or FLAC file; another one is not looked into.
-
-    Returns:
-        Where in the file the number of bytes of samples is 0 although samples follow, as where a
-        recorder has lost its power; libsndfile has to be told. `None` everywhere else.
 
     Raises:
         UserError: If samples are missing, there are more than the header counts, or it contradicts
@@ -60,7 +69,7 @@ def check_header(path: Path) -> int | None:
             if chunk.length > there:
                 raise UserError(f"{path}: cut short before its samples begin; fetch it again")
         _check_flac(path, file)
-    return None
+    return Told()
 
 
 def _check_flac(path: Path, file: BinaryIO) -> None:
@@ -85,22 +94,22 @@ def _check_flac(path: Path, file: BinaryIO) -> None:
         )
 
 
-def _check_data(path: Path, file: BinaryIO, data: _Chunk, align: int) -> int | None:
+def _check_data(path: Path, file: BinaryIO, data: _Chunk, align: int) -> Told:
     size = path.stat().st_size
     there = size - data.start
     if data.length > there:
         whole = data.length in _UNKNOWN or data.length in (size, size - 8)
         if not whole and data.length // align > there // align:
             raise UserError(f"{path}: cut short, its header promises more samples; fetch it again")
-        return None
+        return Told(length=not whole)
     more = there - data.length
     if more <= _LITTLE:
-        return None
+        return Told()
     file.seek(data.start + data.length)
     if _belongs_there(file.read(4096), more):
-        return None
+        return Told()
     if data.length == 0:
-        return data.size_at
+        return Told(data.size_at, length=False)
     raise UserError(
         f"{path}: its header counts {data.length} bytes of samples, and {more} more bytes follow; "
         "repair the header or export it again"

@@ -3,6 +3,7 @@
 import contextlib
 import shutil
 import tempfile
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -16,22 +17,35 @@ AUDIO_SUFFIXES = (".wav", ".flac")
 FORMATS = ("WAV", "WAVEX", "RF64", "W64", "FLAC")  # as libsndfile names them
 
 
+class NoLength(UserWarning):
+    """A header does not tell the length of its recording, which is read to the end of the file."""
+
+
 @contextlib.contextmanager
-def open_audio(path: Path) -> Iterator[soundfile.SoundFile]:
-    """Opens a file whose header can be believed, before any sample is decoded."""
+def open_audio(path: Path, warn: bool = False) -> Iterator[soundfile.SoundFile]:
+    """Opens a file whose header can be believed, before any sample is decoded.
+
+    Args:
+        path: The file.
+        warn: Whether to say that a header does not tell the length.
+    """
     with contextlib.ExitStack() as stack:
         try:
             _check_name(path)
-            size_at = check_header(path)
+            told = check_header(path)
             source = stack.enter_context(path.open("rb"))
-            if size_at is not None:
-                source = stack.enter_context(_sized(source, size_at))
+            if told.size_at is not None:
+                source = stack.enter_context(_sized(source, told.size_at))
             # By its number, because soundfile cannot encode every name.
             file = stack.enter_context(soundfile.SoundFile(source.fileno(), closefd=False))
         except (OSError, soundfile.SoundFileError, ValueError) as error:
             raise unreadable(path) from error
         if file.format not in FORMATS:
             raise UserError(f"{path}: holds {file.format}, not WAV or FLAC; convert it first")
+        if warn and not told.length:
+            message = f"{path}: its header tells no length; it is read to its end"
+            # `warnings.warn` would remember every file for ever.
+            warnings.warn_explicit(message, NoLength, __file__, 1)
         yield file
 
 

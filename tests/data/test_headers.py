@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from experiments.robustness.made import DAMAGES, FORMATS, write
 from experiments.robustness.reading import end_of
 from flowasd.data.audio import read_audio
+from flowasd.data.opening import NoLength
 from flowasd.errors import UserError
 
 SIGNAL = np.random.default_rng(0).normal(size=16000) / 10
@@ -39,7 +41,10 @@ OFF = [32044, 32036, 32001, 31998, 31940]  # size of the file, of the RIFF chunk
 
 @pytest.mark.parametrize("size", UNKNOWN + OFF)
 def test_a_size_that_a_recorder_could_not_correct_is_no_loss(tmp_path, size):
-    samples = read_audio(wav(tmp_path / "a.wav", with_size(size)))
+    path = wav(tmp_path / "a.wav", with_size(size))
+    said = pytest.warns(NoLength) if size in [*UNKNOWN, *OFF[:2]] else nullcontext()
+    with said:
+        samples = read_audio(path)
     assert len(samples) >= 15970
     np.testing.assert_allclose(samples, SIGNAL[: len(samples)], atol=2**-15)
     if size in UNKNOWN:
@@ -90,7 +95,8 @@ def test_64_bits_that_a_recorder_could_not_write_are_no_loss(tmp_path):
         at = whole.index(b"ds64") + 16
         return whole[:at] + bytes(8) + whole[at + 8 :]
 
-    samples = read_audio(wav(tmp_path / "a.wav", unfinished, format="RF64"))
+    with pytest.warns(NoLength):
+        samples = read_audio(wav(tmp_path / "a.wav", unfinished, format="RF64"))
     np.testing.assert_allclose(samples, SIGNAL, atol=2**-15)
 
 
