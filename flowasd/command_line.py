@@ -1,6 +1,5 @@
 """How every command line begins and ends: `~` in paths, help, and errors on one line."""
 
-import gc
 import os
 import sys
 import warnings
@@ -18,8 +17,6 @@ STATUSES = """Exit status:
   2    wrong use or bad input; one line on standard error says what to do
   130  interrupted; the same command goes on
   143  terminated; the same command goes on"""
-
-NEW_OBJECTS = 50_000  # between two looks for garbage; Python's 700 cost a tenth of a training run
 
 HELP = {"--help", "-help", "-h", "--helpshort", "-helpshort"}
 
@@ -51,7 +48,6 @@ def run_command(
             all flags.
         compiles: Whether the command uses JAX, whose compiled programs are then kept.
     """
-    gc.set_threshold(NEW_OBJECTS)
     logging.set_verbosity(logging.ERROR)
     warnings.formatwarning = lambda message, *_: f"{name}: warning: {message}\n"
     parser = partial(_parse_flags, take_words=take_words, help_page=help_page)

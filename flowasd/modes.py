@@ -4,11 +4,14 @@ To add a mode, write a function like these and add a line to `MODES`. The docstr
 is the mode's help.
 """
 
+import gc
 import sys
 from dataclasses import replace
 
 from flowasd.arguments import Arguments, Mode
 from flowasd.errors import UserError
+
+NEW_OBJECTS = 50_000  # between two looks for garbage
 
 
 def train(given: Arguments) -> None:
@@ -22,6 +25,8 @@ def train(given: Arguments) -> None:
 
     if given.config is None:
         raise UserError("training needs a config, such as --config=configs/slider.py")
+    # A look for garbage every 700 new objects, of which tracing makes many, takes a tenth of a run.
+    gc.set_threshold(NEW_OBJECTS)
     train(given.config, given.workdir)
     if parallel.is_first():
         calibrate_run(given.workdir)
