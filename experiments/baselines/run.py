@@ -74,7 +74,7 @@ def _clips(source: Source, config: DataConfig) -> tuple[Clips, Clips]:
 
 def _metrics(clips: Sequence[Clip], scores: Scores) -> dict[str, Any]:
     ids, labels = [clip.machine_id for clip in clips], [clip.label for clip in clips]
-    columns = {rule: metrics.per_machine(ids, labels, values) for rule, values in scores.items()}
+    columns = metrics.per_rule(ids, labels, scores)
     return metrics.summary(columns)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from absl import flags
 
-from experiments.decision.tables import Decided, table
+from experiments.decision.tables import Decided, counts, table
 from experiments.runs import command, config_named, numbers
 from experiments.slider_fewshot.folds import FOLDS, lay_out_fold
 from flowasd.config import parse
@@ -55,7 +55,7 @@ def main() -> None:
         config_named(name)  # a wrong name is refused before the first run
     top = Path(WORKDIR.value)
     clips = [*decided(top)]
-    write_csv(top / "results.csv", [Decided._fields, *clips])
+    write_csv(top / "results.csv", counts(clips))
     text = table(clips)
     (top / "tables.md").write_text(f"{text}\n")
     print(text)

@@ -1,6 +1,6 @@
 """The rates of alarms by the rate of false alarms that was asked for."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +20,17 @@ class Decided(NamedTuple):
     machine_id: str
     label: int | None
     p_value: float
+
+
+def counts(clips: Sequence[Decided]) -> Iterator[tuple[object, ...]]:
+    """Yields a heading, and the alarms among the clips of every run, ID and label at every rate."""
+    yield (*Decided._fields[:-1], "clips", *(f"alarms_{alpha:g}" for alpha in ALPHAS))
+    groups: dict[tuple[object, ...], list[float]] = {}
+    for clip in clips:
+        groups.setdefault(clip[:-1], []).append(clip.p_value)
+    for group, p_values in groups.items():
+        alarms = (sum(p <= alpha for p in p_values) for alpha in ALPHAS)
+        yield (*group, len(p_values), *alarms)
 
 
 def table(clips: Sequence[Decided]) -> str:

@@ -30,6 +30,7 @@ from flowasd.serving.program import Program, as_json, scoring_program
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 READERS = {"score.py": "detector.jax", "score_onnx.py": "detector.onnx"}
+SHARED = "files.py"  # what both readers import
 
 
 def export_run(
@@ -73,9 +74,10 @@ def export_run(
     folder.mkdir(parents=True, exist_ok=True)
     templates = resources.files("flowasd.serving") / "templates"
     lines = [f"Clips of {n_samples / rate:g} s at {rate} Hz, rule {program.metadata['rule']}:"]
+    for script in (SHARED, *READERS):
+        write_bytes(folder / script, (templates / script).read_bytes())
     for reader, name in READERS.items():
         write_bytes(folder / name, artefacts[name])
-        write_bytes(folder / reader, (templates / reader).read_bytes())
         size = len(artefacts[name]) / 1e6
         lines.append(f"{folder / name} ({size:.2f} MB) is run by {folder / reader}")
     return "\n".join(lines)
@@ -119,7 +121,7 @@ ARTEFACTS = {"detector.jax": as_jax, "detector.onnx": as_onnx}
 def _check_folder(folder: Path) -> None:
     """Raises a `UserError` if a folder holds anything that is not of an export."""
     files = folder.iterdir() if folder.exists() else []
-    if others := sorted({file.name for file in files} - {*READERS, *READERS.values()}):
+    if others := sorted({file.name for file in files} - {SHARED, *READERS, *READERS.values()}):
         raise UserError(f"{folder} is not empty ({others[0]}); name another folder with --output")
 
 

@@ -5,7 +5,7 @@ import csv
 import pytest
 from scipy.stats import binomtest
 
-from experiments.decision.tables import ALPHAS, Decided, table
+from experiments.decision.tables import ALPHAS, Decided, counts, table
 from tests.experiments.conftest import experiment
 
 
@@ -23,6 +23,13 @@ def test_rates_are_counted_and_their_interval_is_the_binomial_one():
     assert [float(cell) for cell in rows[1][4:]] == [100.0] * len(ALPHAS)
 
 
+def test_a_row_has_the_alarms_of_a_run_an_id_and_a_label():
+    clips = [Decided("a", 0, 0, 1, "id_00", label, p) for label in (0, 1) for p in (0.015, 0.1, 1)]
+    head, *rows = counts(clips)
+    assert head[-6:] == ("clips", *(f"alarms_{alpha:g}" for alpha in ALPHAS))
+    assert rows == [("a", 0, 0, 1, "id_00", label, 3, 0, 1, 1, 2, 2) for label in (0, 1)]
+
+
 @pytest.mark.slow
 def test_the_command_measures_every_test_clip(development_set, tmp_path):
     options = ("--configs=smoke", "--held_out=0", "--folds=0", "--seeds=0")
@@ -31,8 +38,11 @@ def test_the_command_measures_every_test_clip(development_set, tmp_path):
     with (tmp_path / "results.csv").open() as file:
         rows = list(csv.DictReader(file))
     tested = [path for path in (tmp_path / "folds/fold0/slider/test").iterdir()]
-    assert len(rows) == len(tested)
-    assert all(0 < float(row["p_value"]) <= 1 for row in rows)
+    assert sum(int(row["clips"]) for row in rows) == len(tested)
+    for row in rows:
+        alarms = [int(row[f"alarms_{alpha:g}"]) for alpha in ALPHAS]
+        assert alarms == sorted(alarms)
+        assert alarms[-1] <= int(row["clips"])
     refused = experiment("decision", f"--data={development_set}", "--configs=none")
     assert refused.status == 2
     assert "there is no configs/none.py" in refused.stderr

@@ -51,10 +51,9 @@ def make_clips(ids=("id_00", "id_02"), labels=(0, 1), each=12, seed=0):
 
 def make_columns(clips):
     ids, labels = [clip.machine_id for clip in clips], [clip.label for clip in clips]
-    columns = {
-        rule: metrics.per_machine(ids, labels, np.array([clip.scores[rule] for clip in clips]))
-        for rule in (clips[0].scores if clips else ())
-    }
+    rules = clips[0].scores if clips else ()
+    scores = {rule: np.array([clip.scores[rule] for clip in clips]) for rule in rules}
+    columns = metrics.per_rule(ids, labels, scores)
     return {rule: rows for rule, rows in columns.items() if rows}
 
 
