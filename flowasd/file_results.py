@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 
 from flowasd.band_detector import CLIPS_AT_ONCE, BandDetector
@@ -37,9 +38,9 @@ def file_results(
     detector: BandDetector, paths: Sequence[Path], machine_id: str | None
 ) -> Iterator[Result]:
     """Yields a result for every path, in order; see `Detector.results`."""
-    for first in range(0, len(paths), CLIPS_AT_ONCE):
-        some = hear(paths[first : first + CLIPS_AT_ONCE], detector.frontend, detector.config.data)
-        yield from _score_some(detector, some, machine_id)
+    heard = hear(paths, detector.frontend, detector.config.data)  # ahead, while others are scored
+    for _ in range(0, len(paths), CLIPS_AT_ONCE):
+        yield from _score_some(detector, islice(heard, CLIPS_AT_ONCE), machine_id)
 
 
 def _score_some(
