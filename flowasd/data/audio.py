@@ -21,6 +21,7 @@ from flowasd.files import read_ahead
 RATES = (1000, 1_000_000)  # Hz; resampling takes time and memory in proportion to their ratio
 MAX_SECONDS = 3600.0
 LONG = 30  # seconds; longer recordings are decoded one at a time, which bounds memory
+AHEAD = 16  # short recordings that may wait decoded, while others are scored
 BLOCK = 2**21  # values of all channels that are decoded at once
 _ENDLESS = 2**36 - 1  # samples; FLAC cannot say more, and libsndfile says more if it says nothing
 
@@ -145,7 +146,8 @@ def read_each(
     Threads read short files ahead of their use. A long one is read when it is asked for.
     """
     paths = list(paths)
-    for path, result in zip(paths, read_ahead(partial(_unless_long, read), paths, 8), strict=True):
+    results = read_ahead(partial(_unless_long, read), paths, AHEAD, min(4, os.cpu_count() or 1))
+    for path, result in zip(paths, results, strict=True):
         yield path, _or_error(read, path) if result is None else result
 
 

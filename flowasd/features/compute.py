@@ -15,7 +15,7 @@ from flowasd.features.pooling import rank_weighted, window_starts
 
 CLIPS_PER_BATCH = 4  # the overlapping frames of four of ten seconds, 5 to 12 MB, stay in the cache
 LENGTHS = (1, 2, 3, 4, 6, 8, 10, 12, 16, 20, 25, 30)  # seconds that short clips are padded to
-BLOCK = 10  # seconds; of a long clip, so many are computed at once
+BLOCK = 10  # seconds of a clip that are computed at once
 
 Bands = Float[np.ndarray, "time band"]
 
@@ -30,7 +30,7 @@ def compute_bands(
     Args:
         clips: Samples at the front-end's rate; there is one clip at least.
         frontend: Settings of the front-end.
-        rows: Short clips that the compiled function takes.
+        rows: Clips of a block or less that the compiled function takes.
     """
     short = [clip for clip in clips if not is_long(clip, frontend)]
     computed = iter(_short_bands(short, frontend, rows) if short else ())
@@ -47,17 +47,26 @@ def is_long(samples: Float[np.ndarray, "_"], frontend: FrontendConfig) -> bool:
 def _short_bands(
     clips: Sequence[Float[np.ndarray, "_"]], frontend: FrontendConfig, rows: int
 ) -> list[Float[np.ndarray, "_ band"]]:
-    """Pads clips with zeros, and cuts the frames of the padding off again."""
+    """Pads clips with zeros, and cuts the frames of the padding off again.
+
+    Of clips longer than a block fewer are computed at once, so that they take no more memory.
+    """
     longest = max(map(len, clips))
-    lengths = (seconds * frontend.sample_rate for seconds in LENGTHS)
-    padded = np.zeros((rows, next(n for n in lengths if n >= longest)), np.float32)
-    for row, samples in zip(padded, clips, strict=False):
-        row[: len(samples)] = samples
-    n_samples = np.array([len(s) for s in clips] + [1] * (rows - len(clips)), np.int32)
-    frames = np.asarray(bands(padded, n_samples, frontend))
-    return [
-        own[: frontend.n_frames(len(samples))] for own, samples in zip(frames, clips, strict=False)
-    ]
+    seconds = next(n for n in LENGTHS if n * frontend.sample_rate >= longest)
+    rows = max(1, min(rows, rows * BLOCK // seconds))
+    computed = []
+    for first in range(0, len(clips), rows):
+        some = clips[first : first + rows]
+        padded = np.zeros((rows, seconds * frontend.sample_rate), np.float32)
+        for row, samples in zip(padded, some, strict=False):
+            row[: len(samples)] = samples
+        n_samples = np.array([len(s) for s in some] + [1] * (rows - len(some)), np.int32)
+        frames = np.asarray(bands(padded, n_samples, frontend))
+        computed += [
+            own[: frontend.n_frames(len(samples))]
+            for own, samples in zip(frames, some, strict=False)
+        ]
+    return computed
 
 
 def _long_bands(

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from tqdm import tqdm
 
-from flowasd.data.audio import read_all
+from flowasd.data.audio import read_audio, read_each
 from flowasd.data.measurement import digest
 from flowasd.data.source import DataConfig
 from flowasd.data.suspicious import Suspicious, suspicion
@@ -39,9 +39,13 @@ class Heard(NamedTuple):
 def hear(
     paths: Sequence[Path], frontend: FrontendConfig, data: DataConfig = ANY
 ) -> Iterator[tuple[Path, Heard | UserError]]:
-    """Decodes files and computes their bands, as `hear_samples` does."""
-    clips = read_all(paths, frontend.sample_rate, data.max_clip_seconds, data.channel)
-    return hear_samples(clips, frontend, data)
+    """Decodes files, in threads, and computes their bands as `hear_samples` does."""
+
+    def read(path: Path) -> Float[np.ndarray, " samples"]:
+        samples = read_audio(path, frontend.sample_rate, data.max_clip_seconds, data.channel)
+        return _checked(path, samples, frontend, data)
+
+    return _hear(read_each(read, paths), frontend)
 
 
 def hear_samples(
@@ -59,11 +63,39 @@ def hear_samples(
     Yields:
         Every name with what was heard, or with the error, in order.
     """
+    return _hear(_each_checked(clips, frontend, data), frontend)
+
+
+def _each_checked(
+    clips: Iterable[tuple[Path, Float[np.ndarray, " _"] | UserError]],
+    frontend: FrontendConfig,
+    data: DataConfig,
+) -> Iterator[tuple[Path, Float[np.ndarray, " _"] | UserError]]:
+    for name, samples in clips:
+        try:
+            if not isinstance(samples, UserError):
+                _checked(name, samples, frontend, data)
+        except Suspicious as error:
+            samples = error
+        yield name, samples
+        del samples
+
+
+def _checked(
+    name: Path, samples: Float[np.ndarray, " _"], frontend: FrontendConfig, data: DataConfig
+) -> Float[np.ndarray, " _"]:
+    """Returns the samples; raises `Suspicious` if the recording cannot be judged."""
+    problem = None if data.suspicious == "keep" else suspicion(samples, frontend.n_fft)
+    if problem:
+        raise Suspicious(f"{name}: {problem}")
+    return samples
+
+
+def _hear(
+    clips: Iterable[tuple[Path, Float[np.ndarray, " _"] | UserError]], frontend: FrontendConfig
+) -> Iterator[tuple[Path, Heard | UserError]]:
     batch: list[tuple[Path, np.ndarray | UserError]] = []
     for path, samples in clips:
-        if not isinstance(samples, UserError) and data.suspicious != "keep":
-            problem = suspicion(samples, frontend.n_fft)
-            samples = Suspicious(f"{path}: {problem}") if problem else samples
         long = not isinstance(samples, UserError) and is_long(samples, frontend)
         batch.append((path, samples))
         del samples  # a long clip must go before the next one comes

@@ -6,9 +6,10 @@ Doubts of training clips come from their features alone, and no recording is dec
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from functools import cache
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from flowasd.data.clips import Clip
 from flowasd.data.layouts.layout import some
@@ -136,10 +137,21 @@ def lost_highs(
 
 def _empty_above(below: Float[np.ndarray, " band"], frontend: FrontendConfig) -> str | None:
     """The frequency above which nothing is left, by how far below others the bands are in dB."""
-    if frontend.name not in EDGES:
+    high, edge = _high_bands(frontend)
+    if high.all() or not high.any():
         return None
+    least, others = below[high].min(), below[~high]
+    # The median, which takes longer, is no lower than the minimum, which tells of most clips.
+    if least - others.min() < EMPTY or least - np.median(others) < EMPTY:
+        return None
+    return f"{edge / 1000:.1f} kHz"
+
+
+@cache
+def _high_bands(frontend: FrontendConfig) -> tuple[Bool[np.ndarray, " band"], float]:
+    """Which bands are the high ones, none without frequencies, and where they begin in Hz."""
+    if frontend.name not in EDGES:
+        return np.zeros(frontend.n_bands, bool), 0.0
     edges = EDGES[frontend.name](frontend)[:-1]
     high = edges >= HIGH * frontend.sample_rate / 2
-    if high.all() or not high.any() or below[high].min() - np.median(below[~high]) < EMPTY:
-        return None
-    return f"{edges[high][0] / 1000:.1f} kHz"
+    return high, float(edges[high].min(initial=frontend.sample_rate))

@@ -86,21 +86,29 @@ def check_finite(judged: Judged, name: object) -> None:
 
 
 Rule = Callable[[Clips, Normality], PerClip]
+# Takes frame NLLs `(clip, time)` and `axis=1`, as NumPy's functions do.
+Statistic = Callable[..., PerClip]
 
 
-def of_frames(statistic: Callable[[FrameNLL], float]) -> Rule:
+def of_frames(statistic: Statistic) -> Rule:
     """Makes a rule of a statistic of the frame NLLs under a clip's own ID."""
 
     def rule(clips: Clips, normality: Normality) -> PerClip:
-        return np.array([float(statistic(nll)) for nll in clips.own_nlls()])
+        own = clips.own_nlls()
+        n_frames = np.array([len(nll) for nll in own])
+        scores = np.empty(len(own))
+        for length in {*n_frames.tolist()}:  # one call for all clips of a length takes less time
+            same = np.flatnonzero(n_frames == length)
+            scores[same] = statistic(np.stack([own[i] for i in same]), axis=1)
+        return scores
 
     return rule
 
 
-def top10(nll: FrameNLL) -> float:
+def top10(nll: Float[np.ndarray, "clip time"], axis: int) -> PerClip:
     """Returns the mean of the highest tenth of the frames, of at least one frame."""
-    highest = max(1, round(len(nll) / 10))
-    return float(np.sort(nll)[-highest:].mean())
+    highest = max(1, round(nll.shape[axis] / 10))
+    return np.sort(nll, axis)[:, -highest:].mean(axis)
 
 
 def typicality(clips: Clips, normality: Normality) -> PerClip:
@@ -136,7 +144,7 @@ def combined(clips: Clips, normality: Normality) -> PerClip:
 
 
 # The statistics of the frame NLLs that are rules by themselves.
-FRAME_STATISTICS: dict[str, Callable[[FrameNLL], float]] = {
+FRAME_STATISTICS: dict[str, Statistic] = {
     "mean": np.mean,
     "std": np.std,
     "max": np.max,

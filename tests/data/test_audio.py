@@ -226,9 +226,9 @@ def test_read_all_decodes_no_more_than_a_window_ahead(tmp_path, decoded):
     clips = cast(Generator, read_all([path] * 100, RATE))
     for done in range(1, 6):
         next(clips)
-        assert len(decoded) <= done + 8
+        assert len(decoded) <= done + audio.AHEAD
     clips.close()
-    assert len(decoded) <= 5 + 8
+    assert len(decoded) <= 5 + audio.AHEAD
 
 
 def test_a_long_file_is_decoded_when_it_is_asked_for(tmp_path, decoded, monkeypatch):
