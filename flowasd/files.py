@@ -150,11 +150,22 @@ def read_ahead(
         ahead: Number of results that may wait in memory.
         workers: Number of threads.
     """
-    waiting = deque()
     with ThreadPoolExecutor(workers) as pool:
+        yield from read_ahead_by(pool, read, items, ahead)
+
+
+def read_ahead_by(
+    pool: ThreadPoolExecutor, read: Callable[[Item], Result], items: Iterable[Item], ahead: int
+) -> Iterator[Result]:
+    """The same by the threads of a pool, on which `read` itself must not wait."""
+    waiting = deque()
+    try:
         for item in items:
             waiting.append(pool.submit(read, item))
             if len(waiting) == ahead:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+    finally:
+        for one in waiting:
+            one.cancel()

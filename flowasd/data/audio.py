@@ -5,6 +5,7 @@ import os
 import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from pathlib import Path
 from typing import TypeVar
@@ -16,7 +17,7 @@ from jaxtyping import Float
 
 from flowasd.data.opening import AUDIO_SUFFIXES, open_audio, unreadable
 from flowasd.errors import UserError
-from flowasd.files import read_ahead
+from flowasd.files import read_ahead_by
 
 RATES = (1000, 1_000_000)  # Hz; resampling takes time and memory in proportion to their ratio
 MAX_SECONDS = 3600.0
@@ -146,9 +147,23 @@ def read_each(
     Threads read short files ahead of their use. A long one is read when it is asked for.
     """
     paths = list(paths)
-    results = read_ahead(partial(_unless_long, read), paths, AHEAD, min(4, os.cpu_count() or 1))
+    results = read_ahead_by(_decoders(), partial(_unless_long, read), paths, AHEAD)
     for path, result in zip(paths, results, strict=True):
         yield path, _or_error(read, path) if result is None else result
+
+
+@cache
+def _decoders() -> ThreadPoolExecutor:
+    """The threads that decode, as many as there are cores, up to four.
+
+    They stay. Threads of their own for every call would come to hold memory that is free in all the
+    arenas of the allocator.
+    """
+    return ThreadPoolExecutor(min(4, os.cpu_count() or 1), "decode")
+
+
+if hasattr(os, "register_at_fork"):  # a forked process has none of these threads
+    os.register_at_fork(after_in_child=_decoders.cache_clear)
 
 
 def _unless_long(read: Callable[[Path], Result], path: Path) -> Result | UserError | None:

@@ -1,6 +1,8 @@
 import hashlib
 import os
 import struct
+import subprocess
+import sys
 import wave
 from collections.abc import Generator
 from typing import cast
@@ -237,6 +239,34 @@ def test_a_long_file_is_decoded_when_it_is_asked_for(tmp_path, decoded, monkeypa
     for done, (_, samples) in enumerate(read_all([path] * 20, RATE), 1):
         assert not isinstance(samples, UserError)
         assert len(decoded) == done
+
+
+def test_closing_the_stream_ends_the_decoding(tmp_path, decoded):
+    path = write_pcm(tmp_path / "a.wav", SIGNAL, 2)
+    clips = cast(Generator, read_all([path] * 100, RATE))
+    next(clips)
+    clips.close()
+    next(read_all([path], RATE))  # comes after all that was waiting
+    assert len(decoded) <= 1 + audio.AHEAD + 1
+
+
+FORKS = """
+import os, sys
+from pathlib import Path
+from flowasd.data.audio import read_all
+read = lambda: len(next(read_all([Path(sys.argv[1])], 16000))[1])
+read()
+child = os.fork()
+if not child:
+    os._exit(0 if read() else 1)
+raise SystemExit(os.waitpid(child, 0)[1])
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_process_decodes_too(tmp_path):
+    path = write_pcm(tmp_path / "a.wav", SIGNAL, 2)
+    subprocess.run([sys.executable, "-c", FORKS, str(path)], check=True, timeout=60)
 
 
 def test_read_all_of_nothing_is_empty():
