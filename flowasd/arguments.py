@@ -16,6 +16,7 @@ from ml_collections import config_flags
 
 from flowasd.command_line import STATUSES
 from flowasd.errors import UserError
+from flowasd.scoring.rates import check_rates
 
 if TYPE_CHECKING:  # its import takes seconds, which `--help` need not
     from flowasd.config import RunConfig
@@ -72,10 +73,12 @@ class Mode(NamedTuple):
         run: Runs it and returns the exit status, `None` for 0. Its docstring is the mode's help,
             and the first paragraph of that is its line in the list of modes.
         takes: Names of its flags, apart from `--config` and `--workdir`.
+        inputs: What its inputs are, where it takes any.
     """
 
     run: Callable[[Arguments], int | None]
     takes: str
+    inputs: str = "FILES"
 
     @property
     def names(self) -> list[str]:
@@ -176,11 +179,7 @@ def arguments() -> Arguments:
         values["workdir"] = values["workdir"] or Path("runs", name)
     if not values["workdir"]:
         raise UserError("name a --config, such as --config=configs/slider.py, or a --workdir")
-    for name in ("alpha", "fdr"):
-        if values[name] is not None and not 0 < values[name] < 1:
-            raise UserError(f"--{name}={values[name]:g} must be above 0 and below 1")
-    if values["alpha"] and values["fdr"]:
-        raise UserError("--alpha and --fdr are two ways to decide; give one of them")
+    check_rates(values["alpha"], values["fdr"], "--")
     if values["output"] == "-" and str(flags.FLAGS["mode"].value) != "score":
         raise UserError("--output=- is standard output, which only score writes to; name a folder")
     values["workdir"] = Path(values["workdir"])
@@ -193,7 +192,7 @@ def help_page(argv: Sequence[str], modes: Mapping[str, Mode]) -> str:
     words = [argument.removeprefix("--mode=") for argument in argv]
     if name := next((word for word in words if word in modes), None):
         listed = "\n".join(_flag_help(flag) for flag in modes[name].names)
-        files = " FILES..." if "input" in modes[name].names else ""
+        files = f" {modes[name].inputs}..." if "input" in modes[name].names else ""
         usage = f"flowasd {name} [WORKDIR]{files} [--FLAG=VALUE ...]"
         return f"{usage}\n\n{modes[name].text}\n\n{listed}"
     lines = "\n".join(f"  {m:10}{mode.text.splitlines()[0]}" for m, mode in modes.items())

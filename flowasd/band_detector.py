@@ -11,24 +11,18 @@ from jaxtyping import Float
 from tqdm import tqdm
 
 from flowasd.config import RunConfig
-from flowasd.data.source import DataConfig, clip_of
-from flowasd.errors import UntoldMachine, UserError
+from flowasd.data.machine_ids import full_id
+from flowasd.data.source import DataConfig
+from flowasd.errors import UserError
 from flowasd.features.frontend import FrontendConfig, Standardisation, standardise
-from flowasd.features.outliers import lost_highs
 from flowasd.flow.glow import Glow
 from flowasd.run.calibration_file import calibration_key, load_calibration
 from flowasd.run.enrolment_file import load_enrolments
 from flowasd.run.reference_file import load_reference
 from flowasd.run.restored import restore_best
 from flowasd.run.workdir import settings_of
-from flowasd.scoring.decision import (
-    Calibration,
-    distance_from_normal,
-    foreign,
-    shortage,
-    with_p_values,
-)
-from flowasd.scoring.enrolment import Row, enrol, extended, extended_calibration
+from flowasd.scoring.decision import Calibration, shortage, with_p_values
+from flowasd.scoring.enrolment import Row, extended, extended_calibration
 from flowasd.scoring.frame_nll import frame_nll
 from flowasd.scoring.reference import Reference
 from flowasd.scoring.rules import Clips, Judged, judge
@@ -108,6 +102,11 @@ class BandDetector:
 
         Raises:
             UserError: If the folder holds no checkpoint, or the config is of another model.
+
+        Example:
+            >>> import flowasd
+            >>> flowasd.Detector.restore("run").calibration is None
+            True
         """
         workdir = Path(workdir).expanduser()
         best = restore_best(workdir)
@@ -119,54 +118,82 @@ class BandDetector:
 
     @property
     def frontend(self) -> FrontendConfig:
-        """Settings of the front-end."""
+        """Settings of the front-end.
+
+        Example:
+            >>> import flowasd
+            >>> flowasd.Detector.load("run").frontend.sample_rate
+            16000
+        """
         return self.config.frontend
 
     @property
     def known_ids(self) -> list[str]:
-        """The IDs that it was trained on, and those that were enrolled."""
+        """The IDs that it was trained on, and those that were enrolled.
+
+        Example:
+            >>> import flowasd
+            >>> flowasd.Detector.load("run").known_ids
+            ['id_00', 'id_02', 'id_04', 'id_06']
+        """
         return [*self.machine_ids, *self.enrolled]
 
     @property
     def normal_clips(self) -> dict[str, int]:
-        """How many normal clips the p-values of every ID are ranks among."""
+        """How many normal clips the p-values of every ID are ranks among.
+
+        Example:
+            >>> import flowasd
+            >>> sorted(flowasd.Detector.load("run").normal_clips)
+            ['id_00', 'id_02', 'id_04', 'id_06']
+        """
         return {machine_id: len(self.normal_scores(machine_id)) for machine_id in self.known_ids}
 
     def normal_scores(self, machine_id: str, rule: str = "") -> Float[np.ndarray, " clip"]:
-        """Returns the scores that p-values of an ID are ranks among; by the configured rule."""
+        """Returns the scores that p-values of an ID are ranks among; by the configured rule.
+
+        Example:
+            >>> import flowasd
+            >>> detector = flowasd.Detector.load("run")
+            >>> len(detector.normal_scores("id_00")) == detector.normal_clips["id_00"]
+            True
+        """
         detector = self.enrolled.get(machine_id, self)
         machine = detector.machine_ids.index(machine_id)
         return detector.calibrated().normal.by(rule or self.config.score.rule, machine)
 
     def shortage(self, alpha: float | None = None) -> str | None:
-        """Says which IDs have too few normal clips for a rate of false alarms, if any."""
+        """Says which IDs have too few normal clips for a rate of false alarms, if any.
+
+        Example:
+            >>> import flowasd
+            >>> flowasd.Detector.load("run").shortage(alpha=1e-6)[:31]
+            'no alarm is possible at 0.0001 '
+        """
         return shortage(self.normal_clips, self.config.score.alpha if alpha is None else alpha)
 
     def kind_of_p_values(self, machine_id: str) -> str:
-        """Returns of which kind these clips are: `HELD_OUT` or `CROSS_FITTED`."""
+        """Returns of which kind these clips are: `HELD_OUT` or `CROSS_FITTED`.
+
+        Example:
+            >>> import flowasd
+            >>> flowasd.Detector.load("run").kind_of_p_values("id_00")
+            'cross-fitted'
+        """
         detector = self.enrolled.get(machine_id, self)
         return detector.calibrated().kinds[detector.machine_ids.index(machine_id)]
 
-    def enrolment(self, bands: Sequence[Float[np.ndarray, "_ band"]], machine_id: str) -> Row:
-        """What `with_machine` needs of a new machine, from bands of its normal clips in dB.
-
-        Raises:
-            UserError: As `enrol` does.
-        """
-        if machine_id in self.machine_ids:
-            raise UserError(f"{machine_id} was trained on; name another ID with --machine_id")
-        if not bands:
-            raise UserError("enrolling a machine takes one recording of it at least")
-        return enrol(
-            self.flow,
-            self.calibrated().normality,
-            [standardise(clip, self.statistics) for clip in bands],
-            length=self.config.train.patch_length,
-            hop=self.config.score.hop,
-        )
-
     def with_machine(self: Own, machine_id: str, row: Row) -> Own:
-        """Returns a detector that knows one more machine by its row."""
+        """Returns a detector that knows one more machine by its row.
+
+        Example:
+            >>> import flowasd
+            >>> from flowasd.enrolling import enrolment
+            >>> detector = flowasd.Detector.load("run")
+            >>> bands = [detector.statistics.mean[None]]
+            >>> detector.with_machine("id_08", enrolment(detector, bands, "id_08")).known_ids[-1]
+            'id_08'
+        """
         wider = replace(
             self,
             flow=extended(self.flow, [row]),
@@ -187,9 +214,16 @@ class BandDetector:
 
         Raises:
             UserError: If an ID is not one that the detector knows, or it has no calibration.
+
+        Example:
+            >>> import flowasd, numpy
+            >>> detector = flowasd.Detector.load("run")
+            >>> bands = [numpy.zeros((40, detector.frontend.n_bands), "float32")]
+            >>> sorted(detector.judge(bands, ["id_00"])[0].scores)[:3]
+            ['combined', 'max', 'mean']
         """
         judged: dict[int, Judged] = {}
-        machine_ids = [self.full_id(machine_id) for machine_id in machine_ids]
+        machine_ids = [full_id(machine_id, self.known_ids) for machine_id in machine_ids]
         enrolled = [m if m in self.enrolled else None for m in machine_ids]
         for group in dict.fromkeys(enrolled):
             detector = self if group is None else self.enrolled[group]
@@ -200,35 +234,26 @@ class BandDetector:
             judged |= zip(some, ranked, strict=True)
         return [judged[i] for i in range(len(bands))]
 
-    def doubts(
-        self,
-        bands: Sequence[Float[np.ndarray, "_ band"]],
-        machine_ids: Sequence[str],
-        judged: Sequence[Judged],
-    ) -> list[str | None]:
-        """Says why the scores of recordings are to be doubted; `None` where there is no reason.
-
-        Args:
-            bands: Bands `(time, band)` in dB of every recording.
-            machine_ids: The ID under which each was judged.
-            judged: What was said of each.
-        """
-        scores, far = np.array([one.scores["mean"] for one in judged]), np.zeros(len(judged))
-        for machine_id in dict.fromkeys(machine_ids):
-            own = [i for i, other in enumerate(machine_ids) if other == machine_id]
-            normal = self.normal_scores(self.full_id(machine_id), "mean")
-            far[own] = distance_from_normal(scores[own], normal)
-        lost = (lost_highs(clip, self.statistics, self.frontend) for clip in bands)
-        return [highs or foreign(distance) for highs, distance in zip(lost, far, strict=True)]
-
     def calibrated(self) -> Calibration:
-        """Returns its calibration; raises a `UserError` if it has none."""
+        """Returns its calibration; raises a `UserError` if it has none.
+
+        Example:
+            >>> import flowasd
+            >>> flowasd.Detector.load("run").calibrated().normality.level.shape
+            (4,)
+        """
         if self.calibration is None:
             raise UserError("the detector has no calibration; Detector.load gives it one")
         return self.calibration
 
     def compared(self) -> Reference:
-        """Returns what clips are compared with; raises a `UserError` if the run has none."""
+        """Returns what clips are compared with; raises a `UserError` if the run has none.
+
+        Example:
+            >>> import flowasd
+            >>> type(flowasd.Detector.load("run").compared()).__name__
+            'Reference'
+        """
         if self.reference is None:
             raise UserError("the run has no reference.npz; repeat its training command")
         return self.reference
@@ -244,8 +269,15 @@ class BandDetector:
 
         Raises:
             UserError: If an ID is not one that the detector knows.
+
+        Example:
+            >>> import flowasd, numpy
+            >>> detector = flowasd.Detector.load("run")
+            >>> bands = [numpy.zeros((40, detector.frontend.n_bands), "float32")]
+            >>> detector.clips(bands, ["id_00"]).nlls[0].shape
+            (40, 4)
         """
-        machine_ids = [self.full_id(machine_id) for machine_id in machine_ids]
+        machine_ids = [full_id(machine_id, self.known_ids) for machine_id in machine_ids]
         nlls, starts = [], range(0, len(log_mels), CLIPS_AT_ONCE)
         hidden = None if len(starts) > 1 else True
         for first in tqdm(starts, "NLL", unit="batch", leave=False, disable=hidden):
@@ -259,41 +291,3 @@ class BandDetector:
             )
         machine = [self.machine_ids.index(machine_id) for machine_id in machine_ids]
         return Clips(nlls, np.array(machine, np.int32))
-
-    def machine_id_of(self, path: Path) -> str:
-        """Returns the machine ID that a file's name tells, or its folder's name, or the only one.
-
-        Raises:
-            UntoldMachine: If neither tells one and several are known.
-            UserError: If the name tells one that the detector does not know.
-        """
-        try:
-            machine_id = clip_of(path, self.config.data).machine_id
-        except UserError as error:
-            folder = path.absolute().parent.name
-            if folder in self.known_ids:
-                return folder
-            if len(self.known_ids) == 1:
-                return self.known_ids[0]
-            raise UntoldMachine(
-                f"{error}; or give its ID with --machine_id (machine_ids): "
-                f"{', '.join(self.known_ids)}"
-            ) from error
-        return self.full_id(machine_id, f"{path}: ")
-
-    def full_id(self, machine_id: str, where: str = "") -> str:
-        """Returns an ID that the detector knows, from itself or its last part, as 02 of id_02.
-
-        Raises:
-            UserError: If the detector knows no such ID, or several.
-        """
-        known = self.known_ids
-        if machine_id in known:
-            return machine_id
-        meant = [own for own in known if own.endswith(f"_{machine_id}")]
-        if len(meant) != 1:
-            raise UserError(
-                f"{where}the model has not seen machine ID {machine_id}; "
-                f"it knows {', '.join(known)}"
-            )
-        return meant[0]

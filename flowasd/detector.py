@@ -10,6 +10,9 @@ import numpy as np
 from jaxtyping import Float
 
 from flowasd.band_detector import BandDetector
+from flowasd.data.machine_ids import full_id, told_id
+from flowasd.doubting import doubts
+from flowasd.enrolling import enrolment
 from flowasd.errors import UserError
 from flowasd.explaining import explain_heard
 from flowasd.features.hearing import Heard
@@ -19,9 +22,10 @@ from flowasd.files import Scratch
 from flowasd.run.calibration_file import calibration_key
 from flowasd.run.enrolment_file import Enrolment, save_enrolment
 from flowasd.run.workdir import copy_run, record_config
-from flowasd.scoring.decision import Decisions
+from flowasd.scoring.decision import Decisions, discoveries
 from flowasd.scoring.explanation import Explanation
 from flowasd.scoring.frame_nll import FrameScores
+from flowasd.scoring.rates import check_rates
 from flowasd.scoring.rules import Judged, check_finite
 
 
@@ -96,6 +100,7 @@ class Detector(BandDetector):
         machine_ids: str | Sequence[str] | None = None,
         *,
         alpha: float | None = None,
+        fdr: float | None = None,
         sample_rate: int | None = None,
     ) -> Decisions:
         """Says which recordings are alarms, by conformal p-values.
@@ -105,13 +110,16 @@ class Detector(BandDetector):
             machine_ids: The ID of all recordings or of each.
             alpha: Rate of false alarms that is allowed, by default `config.score.alpha`. With too
                 few normal clips there is no alarm; `shortage` says so.
+            fdr: Share of false alarms among the alarms of all these recordings that is allowed
+                instead.
             sample_rate: Rate of waveforms in Hz.
 
         Returns:
             The p-value of each recording, and whether it is an alarm.
 
         Raises:
-            UserError: As `score` does, or if `alpha` is not above 0 and below 1.
+            UserError: As `score` does, if `alpha` or `fdr` is not above 0 and below 1, or if both
+                are given.
 
         Example:
             >>> import flowasd
@@ -120,10 +128,11 @@ class Detector(BandDetector):
             >>> bool(alarms[0] == (p_values[0] <= 0.2))
             True
         """
-        if alpha is not None and not 0 < alpha < 1:
-            raise UserError(f"alpha={alpha:g} must be above 0 and below 1")
+        check_rates(alpha, fdr)
         judged = self._judged(recordings, machine_ids, sample_rate)[1]
         p = np.array([one.p_values[self.config.score.rule] for one in judged], np.float64)
+        if fdr is not None:
+            return Decisions(p, discoveries(p, fdr))
         return Decisions(p, p <= (self.config.score.alpha if alpha is None else alpha))
 
     def frame_scores(
@@ -156,10 +165,9 @@ class Detector(BandDetector):
             True
         """
         heard, judged = self._judged(recordings, machine_ids, sample_rate)
-        times = (
-            self.frontend.frame_times(self.frontend.n_spectra(len(own.samples))) for own in heard
-        )
-        return [FrameScores(*both) for both in zip(times, (j.nll for j in judged), strict=True)]
+        of, nlls = self.frontend, (own.nll for own in judged)
+        times = (of.frame_times(of.n_spectra(len(own.samples))) for own in heard)
+        return [FrameScores(*both) for both in zip(times, nlls, strict=True)]
 
     def explain(
         self,
@@ -176,8 +184,8 @@ class Detector(BandDetector):
             sample_rate: Rate of a waveform in Hz.
 
         Returns:
-            The time-frequency map of what raises the score, its regions in Hz, s and dB, the NLL
-            of every frame, and the nearest normal clips.
+            The time-frequency map of what raises the score, its regions in Hz, s and dB, the NLL of
+            every frame, and the nearest normal clips.
 
         Raises:
             UserError: If the recording cannot be scored, or the run has no reference.npz, as one
@@ -192,8 +200,9 @@ class Detector(BandDetector):
         """
         alone = recording if isinstance(recording, np.ndarray) else [recording]
         ((name, heard),) = hear_recordings(alone, self.frontend, sample_rate, self.config.data)
-        known = self.full_id(machine_id) if machine_id else self.machine_id_of(name)
-        return explain_heard(self, heard, known)
+        known = self.known_ids
+        own = full_id(machine_id, known) if machine_id else told_id(name, known, self.config.data)
+        return explain_heard(self, heard, own)
 
     def enrol(
         self, recordings: Recordings, machine_id: str, *, sample_rate: int | None = None
@@ -217,26 +226,20 @@ class Detector(BandDetector):
             >>> detector.enrol(["normal_id_00_00000000.flac"], "id_08").known_ids[-1]
             'id_08'
         """
-        heard = [
-            own
-            for _, own in hear_recordings(recordings, self.frontend, sample_rate, self.config.data)
-        ]
-        row = self.enrolment([own.bands for own in heard], machine_id)
-        enrolment = Enrolment(row, tuple(own.recording for own in heard))
+        named = hear_recordings(recordings, self.frontend, sample_rate, self.config.data)
+        row = enrolment(self, [own.bands for _, own in named], machine_id)
+        added = Enrolment(row, tuple(own.recording for _, own in named))
         wider = self.with_machine(machine_id, row)
-        return replace(wider, added={**self.added, machine_id: enrolment})
+        return replace(wider, added={**self.added, machine_id: added})
 
     def save(self, folder: str | PathLike[str]) -> None:
-        """Copies the run of the detector, with all enrolled machines.
-
-        `Detector.load` and `flowasd score` take the folder.
+        """Copies the run and all enrolled machines, for `Detector.load` and `flowasd score`.
 
         Args:
             folder: A new or empty folder.
 
         Raises:
-            UserError: If the folder is not empty or cannot be written, or the run is not there any
-                more.
+            UserError: If the folder is not empty or cannot be written, or the run is gone.
 
         Example:
             >>> import flowasd, tempfile
@@ -251,8 +254,8 @@ class Detector(BandDetector):
         copy_run(self.workdir, folder)
         record_config(folder, self.config)
         key = calibration_key(self.config, self.step)
-        for machine_id, enrolment in self.added.items():
-            save_enrolment(folder, machine_id, enrolment, key)
+        for machine_id, added in self.added.items():
+            save_enrolment(folder, machine_id, added, key)
 
     def _judged(
         self,
@@ -261,14 +264,13 @@ class Detector(BandDetector):
         sample_rate: int | None,
     ) -> tuple[list[Heard], list[Judged]]:
         named = hear_recordings(recordings, self.frontend, sample_rate, self.config.data)
-        ids = ids_of([name for name, _ in named], machine_ids) or [
-            self.machine_id_of(name) for name, _ in named
-        ]
-        heard = [own for _, own in named]
+        names, heard = [name for name, _ in named], [own for _, own in named]
+        told = (told_id(name, self.known_ids, self.config.data) for name in names)
+        ids = ids_of(names, machine_ids) or [*told]
         bands = [own.bands for own in heard]
         judged = self.judge(bands, ids)
-        doubts = self.doubts(bands, ids, judged)
-        for (name, _), one, doubt in zip(named, judged, doubts, strict=True):
+        reasons = doubts(self, bands, ids, judged)
+        for name, one, doubt in zip(names, judged, reasons, strict=True):
             check_finite(one, name)
             if doubt:
                 warnings.warn(f"{name}: {doubt}", stacklevel=3)
@@ -294,6 +296,5 @@ class Detector(BandDetector):
             ...     print(result.error or result.score)
             missing.wav: no such file
         """
-        if machine_id is not None:
-            machine_id = self.full_id(machine_id)
-        return file_results(self, files_of(paths), machine_id)
+        known = full_id(machine_id, self.known_ids) if machine_id else None
+        return file_results(self, files_of(paths), known)

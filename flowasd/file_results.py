@@ -6,6 +6,8 @@ from itertools import islice
 from pathlib import Path
 
 from flowasd.band_detector import CLIPS_AT_ONCE, BandDetector
+from flowasd.data.machine_ids import told_id
+from flowasd.doubting import doubts
 from flowasd.errors import UserError
 from flowasd.features.hearing import Heard, hear
 from flowasd.scoring.rules import Judged, check_finite
@@ -53,7 +55,7 @@ def _score_some(
         try:
             if isinstance(result, UserError):
                 raise result
-            known = machine_id or detector.machine_id_of(path)
+            known = machine_id or told_id(path, detector.known_ids, detector.config.data)
         except UserError as error:
             results.append(Result(path, error=error))
             continue
@@ -62,7 +64,7 @@ def _score_some(
         del result  # a long clip must go before the next one comes
     scored = [result.machine_id for result in results if result.error is None]
     judged = detector.judge(heard, scored)
-    said = zip(judged, detector.doubts(heard, scored, judged), strict=True)
+    said = zip(judged, doubts(detector, heard, scored, judged), strict=True)
     rule = detector.config.score.rule
     return [result if result.error else _with(result, *next(said), rule) for result in results]
 

@@ -181,7 +181,7 @@ def export(given: Arguments) -> None:
 MODES = {
     "train": Mode(train, "output alpha"),
     "train_all": Mode(train_all, "alpha"),
-    "choose": Mode(choose, "input"),
+    "choose": Mode(choose, "input", "CONFIGS"),
     "evaluate": Mode(evaluate, "output alpha labels"),
     "report": Mode(report, "output alpha labels"),
     "assess": Mode(assess, "output"),
@@ -189,6 +189,8 @@ MODES = {
     "enrol": Mode(enrol, "input output machine_id"),
     "calibrate": Mode(calibrate, "input output machine_id"),
     "explain": Mode(explain, "input output machine_id"),
-    "watch": Mode(watch, "input output machine_id alpha false_alarm_every on_alarm look_every"),
+    "watch": Mode(
+        watch, "input output machine_id alpha false_alarm_every on_alarm look_every", "FOLDERS"
+    ),
     "export": Mode(export, "output alpha seconds map"),
 }

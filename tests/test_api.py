@@ -10,6 +10,7 @@ import soundfile
 import soxr
 
 import flowasd
+from flowasd.data.machine_ids import told_id
 from flowasd.detector import Detector
 from flowasd.errors import UserError
 from flowasd.features.frontend import FrontendConfig
@@ -71,6 +72,19 @@ def test_a_rate_that_is_none_is_refused(detector, test_clips):
     for alpha in (0.0, 1.0, 5.0):
         with pytest.raises(UserError, match=f"alpha={alpha:g} must be above 0 and below 1"):
             detector.decide(test_clips[:1], alpha=alpha)
+    with pytest.raises(UserError, match="fdr=2 must be above 0 and below 1"):
+        detector.decide(test_clips[:1], fdr=2.0)
+    with pytest.raises(UserError, match="two ways to decide"):
+        detector.decide(test_clips[:1], alpha=0.1, fdr=0.1)
+
+
+@pytest.mark.parametrize("fdr", [0.1, 0.4, 0.9])
+def test_a_false_discovery_rate_is_that_of_benjamini_and_hochberg(detector, test_clips, fdr):
+    """By the procedure as the paper states it: the k lowest of n, the last below k / n times it."""
+    p, alarms = detector.decide(test_clips, fdr=fdr)
+    ranked = np.sort(p)
+    below = np.flatnonzero(ranked <= fdr * np.arange(1, len(p) + 1) / len(p))
+    assert alarms.tolist() == [len(below) > 0 and own <= ranked[below[-1]] for own in p]
 
 
 def test_a_detector_is_shown_on_one_line(detector, run):
@@ -81,7 +95,7 @@ def test_a_detector_is_shown_on_one_line(detector, run):
 
 
 def test_waveforms_score_as_their_files(detector, test_clips, waveforms):
-    ids = [detector.machine_id_of(path) for path in test_clips[:3]]
+    ids = [told_id(path, detector.known_ids, detector.config.data) for path in test_clips[:3]]
     expected = detector.score(test_clips[:3])
     assert (detector.score(waveforms, ids) == expected).all()
     assert (detector.score(np.stack(waveforms), ids) == expected).all()

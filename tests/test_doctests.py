@@ -5,7 +5,7 @@ import importlib
 
 import pytest
 
-MODULES = ("band_detector", "detector", "fitting", "pyod", "sklearn")
+MODULES = ("band_detector", "data.machine_ids", "detector", "fitting", "pyod", "sklearn")
 
 
 @pytest.fixture
@@ -34,7 +34,9 @@ def test_examples_are_true(name, folder):
 )
 def test_every_public_method_has_an_example(name, cls):
     api = getattr(importlib.import_module(f"flowasd.{name}"), cls)
-    own = {n: m for n, m in vars(api).items() if callable(m) and not n.startswith("_")}
-    assert own
-    for method in own.values():
+    ours = [base for base in api.__mro__ if base.__module__.startswith("flowasd.")]
+    methods = [getattr(base, n) for base in ours for n in vars(base) if not n.startswith("_")]
+    methods = [m for m in methods if callable(m) or isinstance(m, property)]
+    assert methods
+    for method in methods:
         assert ">>>" in (method.__doc__ or ""), method

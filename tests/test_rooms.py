@@ -21,6 +21,7 @@ ROOMS = (
     ("run",),
     ("training",),
     ("band_detector",),
+    ("doubting", "enrolling"),
     ("file_results", "explaining"),
     ("detector",),
     ("evaluation",),

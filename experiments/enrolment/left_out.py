@@ -11,6 +11,7 @@ from experiments.slider_fewshot.pictures import Row
 from flowasd.config import RunConfig
 from flowasd.data.dataset import read_dataset
 from flowasd.detector import Detector
+from flowasd.enrolling import enrolment
 from flowasd.evaluation.calibrate import calibrate_run
 from flowasd.features.cache import cached_features
 from flowasd.files import write_csv
@@ -58,7 +59,7 @@ def _scores(detector: Detector, left_out: Path) -> Iterator[Sequence[object]]:
     (machine_id,) = set(ids)
     for size, draw in _draws(len(known)):
         drawn = np.random.default_rng(draw).choice(len(known), size, replace=False)
-        row = detector.enrolment([known[i] for i in drawn], machine_id)
+        row = enrolment(detector, [known[i] for i in drawn], machine_id)
         judged = detector.with_machine(machine_id, row).judge(tested, ids)
         of = "all" if size == len(known) else size
         for clip, one in zip(dataset.test, judged, strict=True):

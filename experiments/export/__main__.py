@@ -20,6 +20,7 @@ from configs import slider, slider_best
 from experiments.runs import command, run
 from experiments.slider_fewshot.folds import lay_out_fold
 from flowasd.data.audio import find_audio, read_audio
+from flowasd.data.machine_ids import told_id
 from flowasd.detector import Detector
 from flowasd.errors import UserError
 from flowasd.features.compute import CLIPS_PER_BATCH, compute_bands
@@ -56,7 +57,8 @@ def rows_of(name: str, root: Path, workdir: Path) -> Iterator[tuple[object, ...]
     spread = np.linspace(0, len(fitting) - 1, min(CLIPS.value, len(fitting))).astype(int)
     chosen = [fitting[i] for i in spread]
     samples = np.stack([clip for _, clip in chosen])
-    ids = [detector.known_ids.index(detector.machine_id_of(path)) for path, _ in chosen]
+    known = detector.known_ids
+    ids = [known.index(told_id(path, known, detector.config.data)) for path, _ in chosen]
     machine = np.array(ids, np.int32)
     files = {
         "jax.export": plain / "detector.jax",

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from flowasd.config import RunConfig
 from flowasd.data.clips import Clip, short_names
 from flowasd.data.ground_truth import read_ground_truth, true_clips
+from flowasd.data.machine_ids import full_id
 from flowasd.data.source import DataConfig, Source, open_test
 from flowasd.detector import Detector
 from flowasd.evaluation import metrics
@@ -240,8 +241,9 @@ def _place(data: DataConfig) -> tuple[str, str, str]:
 
 def _with_full_ids(source: Source, detector: Detector) -> Source:
     """The clips under the IDs that the detector knows, which another data set may shorten."""
+    known = detector.known_ids
     test = tuple(
-        replace(clip, machine_id=detector.full_id(clip.machine_id, f"{clip.path}: "))
+        replace(clip, machine_id=full_id(clip.machine_id, known, f"{clip.path}: "))
         for clip in source.splits["test"]
     )
     return source._replace(splits={"test": test})

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from flowasd.config import RunConfig
 from flowasd.data.audio import find_audio
+from flowasd.data.machine_ids import full_id
 from flowasd.detector import Detector
 from flowasd.errors import UntoldMachine, UserError, in_one_line
 from flowasd.files import refuse_overwriting, write_bytes, write_text
@@ -59,7 +60,7 @@ def explain_files(
         raise UserError("nothing to explain; name files, folders or globs with --input")
     detector = Detector.load(workdir, config)
     if machine_id is not None:
-        machine_id = detector.full_id(machine_id)
+        machine_id = full_id(machine_id, detector.known_ids)
     if detector.reference is None:
         raise UserError(f"{workdir} has no reference.npz; repeat its training command")
     paths = find_audio(inputs)

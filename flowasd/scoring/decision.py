@@ -87,7 +87,7 @@ class Decisions(NamedTuple):
 
     Attributes:
         p_values: How often a normal recording of the machine scores as high or higher, in (0, 1].
-        alarms: Whether the p-value is at most the rate of false alarms that is allowed.
+        alarms: Whether each recording is an alarm at the rate that is allowed.
     """
 
     p_values: Float[np.ndarray, " clip"]

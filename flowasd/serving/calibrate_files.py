@@ -8,6 +8,7 @@ import numpy as np
 from flowasd.config import RunConfig
 from flowasd.data.audio import find_audio
 from flowasd.data.clips import Clip
+from flowasd.data.machine_ids import full_id, told_id
 from flowasd.detector import Detector
 from flowasd.errors import UserError
 from flowasd.features.hearing import hear_all
@@ -55,8 +56,8 @@ def calibrate_files(
         raise UserError("nothing to calibrate by; name normal recordings with --input")
     detector = Detector.load(workdir, config)
     paths = find_audio(inputs)
-    given = detector.full_id(machine_id) if machine_id else None
-    ids = [given or detector.machine_id_of(path) for path in paths]
+    given = full_id(machine_id, detector.known_ids) if machine_id else None
+    ids = [given or told_id(path, detector.known_ids, detector.config.data) for path in paths]
     heard, bands = {}, []
     sounds = hear_all(paths, detector.frontend, detector.config.data)
     for path, own, clip in zip(paths, ids, sounds, strict=True):

@@ -7,6 +7,7 @@ from pathlib import Path
 from flowasd.config import RunConfig
 from flowasd.data.audio import find_audio
 from flowasd.detector import Detector
+from flowasd.enrolling import enrolment
 from flowasd.errors import UserError
 from flowasd.features.hearing import hear_all
 from flowasd.run.calibration_file import calibration_key
@@ -47,7 +48,7 @@ def enrol_files(
     heard = {
         own.recording: own.bands for own in hear_all(paths, detector.frontend, detector.config.data)
     }
-    row = detector.enrolment([*heard.values()], machine_id)
+    row = enrolment(detector, [*heard.values()], machine_id)
     folder = run_to_change(workdir, output)
     key = calibration_key(detector.config, detector.step)
     save_enrolment(folder, machine_id, Enrolment(row, tuple(heard)), key)

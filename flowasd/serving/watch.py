@@ -207,7 +207,7 @@ class _Watch:
         self.scored.add((row.path, digest))
 
     def _raise_alarm(self, row: Row) -> None:
-        told = ("path", "machine_id", "score", "p_value", "evidence", "time")
+        told = ("path", "machine_id", "score", "p_value", "decision", "evidence", "time")
         alarm = {name: value for name, value in row._asdict().items() if name in told}
         line = json.dumps(alarm | {"false_alarm_every": self.false_alarm_every}) + "\n"
         print(line, end="", flush=True)

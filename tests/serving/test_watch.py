@@ -191,6 +191,7 @@ def test_an_alarm_starts_the_command_and_the_stream_anew(seen, folder, tmp_path,
     lines = [json.loads(line) for line in told.read_text().splitlines()]
     assert [line["path"] for line in lines] == [row["path"] for row in alarms]
     assert lines[0]["evidence"] == pytest.approx(float(alarms[0]["evidence"]))
+    assert [line["decision"] for line in lines] == [int(row["decision"]) for row in alarms]
     assert capfd.readouterr().out == told.read_text()
     write(folder / name(12), 12, level=0.5)
     failing = f"{sys.executable} -c 'raise SystemExit(3)'"
