@@ -30,7 +30,7 @@ from flowasd.scoring.rules import RULES
 from flowasd.settings import build, holds_settings, key, problems, walk
 
 FEW_CLIPS = 400  # training clips; what is left to their number is the same for all fewer
-UPDATES = 200, 1000  # the fewest and the most that the number of clips leads to
+UPDATES = 200, 1000, 4000  # the number of clips leads to the first at least, to the last at most
 NOISE = 0.1  # for few clips
 
 
@@ -39,7 +39,7 @@ class TrainConfig:
     """Training."""
 
     steps: int | None = key(
-        200, "updates; if None, half as many as training clips, from 200 to 1,000", minimum=1
+        200, "updates; if None, by the number of training clips, from 200 to 4,000", minimum=1
     )
     batch_size: int = key(32, "patches of an update", minimum=1)
     patch_length: int = key(32, "length of a patch", unit="frames", minimum=1)
@@ -66,13 +66,15 @@ class TrainConfig:
         """Returns the settings of a training on so many clips, where nothing is `None` any more.
 
         The noise is the width of a kernel around every training clip: the more clips there are,
-        the narrower it may be. From 400 clips on the updates are half as many as the clips.
+        the narrower it may be. From 400 clips on the updates are half as many as the clips, up to
+        1,000; from 4,000 clips on they are a quarter as many, up to 4,000.
         """
         share = max(count / FEW_CLIPS, 1)
         steps, noise = self.steps, self.noise
         if steps is None:
-            fewest, most = UPDATES
-            steps = math.ceil(min(fewest * share, most) / self.eval_every) * self.eval_every
+            fewest, many, most = UPDATES
+            steps = min(fewest * share, max(many, count / 4), most)
+            steps = math.ceil(steps / self.eval_every) * self.eval_every
         if noise is None:
             noise = NOISE / math.sqrt(share)
         return dataclasses.replace(self, steps=steps, noise=noise)

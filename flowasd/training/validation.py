@@ -20,6 +20,7 @@ from flowasd.training.bank import Bank
 from flowasd.training.step import TrainState
 
 LEVEL = 0.01  # of the test that replaces the start
+FEWEST = 16  # held-out clips of such a test; fewer do not tell of rare clips with a very high NLL
 
 ClipNLLs = Float[np.ndarray, " clip"]
 
@@ -86,15 +87,15 @@ def sure_gain(start: ClipNLLs, trained: ClipNLLs) -> float:
     """By how much training has lowered the held-out NLL, at least, in nats per dimension.
 
     It is the lower bound of Student's confidence interval of the mean difference between the same
-    clips' NLLs, at a confidence of 99 %. So few clips do not choose a step by chance. A single
-    clip is no evidence: its bound is not above 0.
+    clips' NLLs, at a confidence of 99 %, so a step is seldom chosen by chance. Fewer than `FEWEST`
+    clips are no evidence: the result is then not above 0.
 
     Args:
         start: NLL of every held-out clip before the first update.
         trained: The same after some updates.
     """
     gains, count = start - trained, len(start)
-    if count == 1:
-        return -abs(float(gains[0]))
+    if count < FEWEST:
+        return -abs(float(gains.mean()))
     error = gains.std(ddof=1) / np.sqrt(count)
     return float(gains.mean() - stdtrit(count - 1, 1 - LEVEL) * error)
