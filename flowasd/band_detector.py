@@ -167,8 +167,8 @@ class BandDetector:
 
         Example:
             >>> import flowasd
-            >>> flowasd.Detector.load("run").shortage(alpha=1e-6)[:31]
-            'no alarm is possible at 0.0001 '
+            >>> flowasd.Detector.load("run").shortage(alpha=0.5) is None
+            True
         """
         return shortage(self.normal_clips, self.config.score.alpha if alpha is None else alpha)
 

@@ -58,7 +58,8 @@ class TrainConfig:
     eval_every: int = key(40, "steps between validations, each with a checkpoint", minimum=1)
     patience: int = key(
         3,
-        "validations without a lower held-out NLL after which training stops in its second half",
+        "validations without a lower held-out NLL after which training stops in its second half; if "
+        "steps is None, a tenth of all at least",
         minimum=1,
     )
 
@@ -67,17 +68,19 @@ class TrainConfig:
 
         The noise is the width of a kernel around every training clip: the more clips there are,
         the narrower it may be. From 400 clips on the updates are half as many as the clips, up to
-        1,000; from 4,000 clips on they are a quarter as many, up to 4,000.
+        1,000; from 4,000 clips on they are a quarter as many, up to 4,000. The patience is then a
+        tenth of the validations at least.
         """
         share = max(count / FEW_CLIPS, 1)
-        steps, noise = self.steps, self.noise
+        steps, noise, patience = self.steps, self.noise, self.patience
         if steps is None:
             fewest, many, most = UPDATES
             steps = min(fewest * share, max(many, count / 4), most)
-            steps = math.ceil(steps / self.eval_every) * self.eval_every
+            validations = math.ceil(steps / self.eval_every)
+            steps, patience = validations * self.eval_every, max(patience, validations // 10)
         if noise is None:
             noise = NOISE / math.sqrt(share)
-        return dataclasses.replace(self, steps=steps, noise=noise)
+        return dataclasses.replace(self, steps=steps, noise=noise, patience=patience)
 
 
 @dataclasses.dataclass(frozen=True)

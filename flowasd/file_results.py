@@ -40,7 +40,8 @@ def file_results(
     detector: BandDetector, paths: Sequence[Path], machine_id: str | None
 ) -> Iterator[Result]:
     """Yields a result for every path, in order; see `Detector.results`."""
-    heard = hear(paths, detector.frontend, detector.config.data)  # ahead, while others are scored
+    # One stream for all of them: files are decoded while earlier ones are scored.
+    heard = hear(paths, detector.frontend, detector.config.data)
     for _ in range(0, len(paths), CLIPS_AT_ONCE):
         yield from _score_some(detector, islice(heard, CLIPS_AT_ONCE), machine_id)
 

@@ -157,7 +157,10 @@ def read_ahead(
 def read_ahead_by(
     pool: ThreadPoolExecutor, read: Callable[[Item], Result], items: Iterable[Item], ahead: int
 ) -> Iterator[Result]:
-    """The same by the threads of a pool, on which `read` itself must not wait."""
+    """Yields what `read_ahead` yields, computed by the threads of a pool.
+
+    `read` must not use the same pool: it would wait for its own thread for ever.
+    """
     waiting = deque()
     try:
         for item in items:

@@ -84,6 +84,8 @@ def test_help_fits_a_screen(words):
     if words[0] in MODES:
         listed = [line.split()[0].removeprefix("--") for line in lines if line.startswith("  --")]
         assert listed == MODES[words[0]].names
+        inputs = {"watch": "FOLDERS...", "choose": "CONFIGS..."}.get(words[0], "FILES...")
+        assert (inputs in lines[0]) == ("input" in listed)
     else:
         assert "130" in result.stdout
 

@@ -135,8 +135,8 @@ def test_what_is_left_to_the_number_of_clips_and_what_is_not():
     few, many = (parse(slider.get_config()).train.for_clips(n) for n in (400, 1600))
     assert few == dataclasses.replace(parse(slider.get_config()).train, steps=200, noise=0.1)
     assert (many.steps, many.noise) == (800, pytest.approx(0.1 / 4**0.5))
-    steps = [parse(slider.get_config()).train.for_clips(n).steps for n in (4000, 8000, 10**6)]
-    assert steps == [1000, 2000, 4000]
+    settled = [parse(slider.get_config()).train.for_clips(n) for n in (4000, 8000, 10**6)]
+    assert [(own.steps, own.patience) for own in settled] == [(1000, 3), (2000, 5), (4000, 10)]
     config = slider.get_config()
     config.train.update({"steps": 2000, "noise": 0.02})
     assert all(parse(config).for_clips(n) == parse(config) for n in (1, 400, 10**6))

@@ -1,11 +1,15 @@
 import io
 import os
+import threading
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from flowasd.errors import UserError
-from flowasd.files import append, write_bytes, write_csv, write_text
+from flowasd.files import append, read_ahead_by, write_bytes, write_csv, write_text
 from tests.full_disk import FULL, needs_full_disk
 
 
@@ -59,3 +63,23 @@ def test_a_full_disk_is_one_line_that_names_the_file(tmp_path, monkeypatch):
             write_bytes(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_closing_what_is_read_ahead_leaves_the_rest_unread():
+    """The one thread is busy with the second item when the stream is closed."""
+    begun, goes_on, read = threading.Event(), threading.Event(), []
+
+    def reading(item):
+        read.append(item)
+        if item == 1:
+            begun.set()
+            goes_on.wait()
+        return item
+
+    with ThreadPoolExecutor(1) as pool:
+        stream = cast(Generator, read_ahead_by(pool, reading, range(100), 8))
+        assert next(stream) == 0
+        begun.wait()
+        stream.close()
+        goes_on.set()
+    assert read == [0, 1]

@@ -41,7 +41,7 @@ def one_model_an_id(
 def by_rules(nlls: Sequence[Float[np.ndarray, " time"]]) -> dict[str, Float[np.ndarray, " clip"]]:
     """The flow's own statistics of frames, applied to another model's frame scores."""
     return {
-        name: np.array([statistic(nll) for nll in nlls])
+        name: np.array([statistic(nll[None], axis=1)[0] for nll in nlls])
         for name, statistic in FRAME_STATISTICS.items()
     }
 

@@ -6,7 +6,7 @@ import numpy as np
 import soxr
 from jaxtyping import Float
 
-from flowasd.data.audio import find_audio, read_all
+from flowasd.data.audio import find_audio, read_audio, read_each
 from flowasd.data.findings import FEWEST, HIGH, depth
 from flowasd.data.measurement import RATE, spectrum
 from flowasd.errors import UserError
@@ -34,7 +34,11 @@ def measure_bands(data: Path, others: Path, narrowed: int) -> dict[str, float]:
         machines.setdefault(path.name.split("_")[2], []).append(path)
     found: dict[str, list[float]] = {"depth": [], "narrow_depth": [], "softest": [], "narrow": []}
     for paths in machines.values():
-        sounds = [samples for _, samples in read_all(paths) if not isinstance(samples, UserError)]
+        sounds = [
+            samples
+            for _, samples in read_each(read_audio, paths)
+            if not isinstance(samples, UserError)
+        ]
         real = np.stack([spectrum(samples) for samples in sounds])
         if len(real) < FEWEST:
             continue
@@ -45,7 +49,7 @@ def measure_bands(data: Path, others: Path, narrowed: int) -> dict[str, float]:
             changed[i] = spectrum(upsampled(sounds[i]))
             found["narrow_depth"].append(float(depth(changed)[i, HIGH].min()))
             found["narrow"].append(float(changed[i, HIGH].max()))
-    found_others = read_all(find_audio([str(others)]))
+    found_others = read_each(read_audio, find_audio([str(others)]))
     softest = [float(spectrum(s).min()) for _, s in found_others if not isinstance(s, UserError)]
     return {
         "recordings": len(found["depth"]),

@@ -44,8 +44,9 @@ class Fold(NamedTuple):
         """AUC in percent of the best of some rules, the average over machine IDs."""
         clips = self.source.splits["test"]
         ids, labels = [clip.machine_id for clip in clips], [clip.label for clip in clips]
-        columns = (np.array([FRAME_STATISTICS[rule](nll) for nll in nlls]) for rule in rules)
-        rows = (metrics.per_machine(ids, labels, scores) for scores in columns)
+        statistics = (FRAME_STATISTICS[rule] for rule in rules)
+        columns = ([statistic(nll[None], axis=1)[0] for nll in nlls] for statistic in statistics)
+        rows = (metrics.per_machine(ids, labels, np.array(scores)) for scores in columns)
         return 100 * max(metrics.average(row).auc for row in rows)
 
 

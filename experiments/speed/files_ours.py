@@ -1,5 +1,6 @@
 """Scoring of files, whole and in parts."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import numpy as np
 from experiments.speed.logmel_ours import log_mels_of
 from experiments.speed.side import Tasks
 from flowasd.band_detector import CLIPS_AT_ONCE
-from flowasd.data.audio import read_all
+from flowasd.data.audio import read_audio, read_each
 from flowasd.detector import Detector
 from flowasd.scoring.rules import judge
 
@@ -22,7 +23,7 @@ def score_tasks(workdir: str, paths: list[str]) -> Tasks:
     ids = [result.machine_id for result in detector.results(files)]
 
     def decode() -> np.ndarray:
-        clips = read_all(files, detector.frontend.sample_rate)
+        clips = read_each(partial(read_audio, sample_rate=detector.frontend.sample_rate), files)
         return np.stack([clip for _, clip in clips if isinstance(clip, np.ndarray)])
 
     def front_end() -> np.ndarray:

@@ -119,26 +119,6 @@ def _decode(
     return samples[:end]
 
 
-def read_all(
-    paths: Iterable[Path],
-    sample_rate: int = 16000,
-    max_seconds: float = MAX_SECONDS,
-    channel: int = 0,
-) -> Iterator[tuple[Path, Float[np.ndarray, " samples"] | UserError]]:
-    """Decodes files and yields them in the given order.
-
-    Args:
-        paths: The files.
-        sample_rate: Rate of the results in Hz.
-        max_seconds: Length of the longest file that is decoded.
-        channel: The channel that is read.
-
-    Yields:
-        Each path with its samples, or with the error that `read_audio` raised for it.
-    """
-    return read_each(lambda path: read_audio(path, sample_rate, max_seconds, channel), paths)
-
-
 def read_each(
     read: Callable[[Path], Result], paths: Iterable[Path]
 ) -> Iterator[tuple[Path, Result | UserError]]:
@@ -156,8 +136,8 @@ def read_each(
 def _decoders() -> ThreadPoolExecutor:
     """The threads that decode, as many as there are cores, up to four.
 
-    They stay. Threads of their own for every call would come to hold memory that is free in all the
-    arenas of the allocator.
+    They stay, because new threads for every call would leave freed memory in every arena of glibc's
+    allocator.
     """
     return ThreadPoolExecutor(min(4, os.cpu_count() or 1), "decode")
 
@@ -179,7 +159,7 @@ def _or_error(read: Callable[[Path], Result], path: Path) -> Result | UserError:
     try:
         return read(path)
     except UserError as error:
-        return error
+        return type(error)(str(error))  # the traceback of this one would keep the samples alive
 
 
 def find_audio(patterns: Sequence[str]) -> list[Path]:

@@ -30,7 +30,7 @@ def compute_bands(
     Args:
         clips: Samples at the front-end's rate; there is one clip at least.
         frontend: Settings of the front-end.
-        rows: Clips of a block or less that the compiled function takes.
+        rows: How many clips of `BLOCK` seconds or less one call of the compiled function takes.
     """
     short = [clip for clip in clips if not is_long(clip, frontend)]
     computed = iter(_short_bands(short, frontend, rows) if short else ())
@@ -49,11 +49,11 @@ def _short_bands(
 ) -> list[Float[np.ndarray, "_ band"]]:
     """Pads clips with zeros, and cuts the frames of the padding off again.
 
-    Of clips longer than a block fewer are computed at once, so that they take no more memory.
+    Fewer clips longer than `BLOCK` are computed at once, so that they take no more memory.
     """
     longest = max(map(len, clips))
     seconds = next(n for n in LENGTHS if n * frontend.sample_rate >= longest)
-    rows = max(1, min(rows, rows * BLOCK // seconds))
+    rows = max(1, rows // -(-seconds // BLOCK))
     computed = []
     for first in range(0, len(clips), rows):
         some = clips[first : first + rows]

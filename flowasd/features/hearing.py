@@ -1,5 +1,6 @@
 """Recordings as the front-end hears them: samples, bands, and a digest that tells them apart."""
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +16,8 @@ from flowasd.data.suspicious import Suspicious, suspicion
 from flowasd.errors import UserError
 from flowasd.features.compute import CLIPS_PER_BATCH, Bands, compute_bands, is_long
 from flowasd.features.frontend import FrontendConfig
+
+Samples = Float[np.ndarray, " _"] | UserError  # of a recording, or why it has none
 
 ANY = DataConfig()  # the limits of recordings that belong to no run
 
@@ -41,7 +44,7 @@ def hear(
 ) -> Iterator[tuple[Path, Heard | UserError]]:
     """Decodes files, in threads, and computes their bands as `hear_samples` does."""
 
-    def read(path: Path) -> Float[np.ndarray, " samples"]:
+    def read(path: Path) -> Samples:
         samples = read_audio(path, frontend.sample_rate, data.max_clip_seconds, data.channel)
         return _checked(path, samples, frontend, data)
 
@@ -49,9 +52,7 @@ def hear(
 
 
 def hear_samples(
-    clips: Iterable[tuple[Path, Float[np.ndarray, " _"] | UserError]],
-    frontend: FrontendConfig,
-    data: DataConfig = ANY,
+    clips: Iterable[tuple[Path, Samples]], frontend: FrontendConfig, data: DataConfig = ANY
 ) -> Iterator[tuple[Path, Heard | UserError]]:
     """Computes the bands of clips, a batch at a time.
 
@@ -63,52 +64,14 @@ def hear_samples(
     Yields:
         Every name with what was heard, or with the error, in order.
     """
-    return _hear(_each_checked(clips, frontend, data), frontend)
-
-
-def _each_checked(
-    clips: Iterable[tuple[Path, Float[np.ndarray, " _"] | UserError]],
-    frontend: FrontendConfig,
-    data: DataConfig,
-) -> Iterator[tuple[Path, Float[np.ndarray, " _"] | UserError]]:
-    for name, samples in clips:
-        try:
-            if not isinstance(samples, UserError):
-                _checked(name, samples, frontend, data)
-        except Suspicious as error:
-            samples = error
-        yield name, samples
-        del samples
-
-
-def _checked(
-    name: Path, samples: Float[np.ndarray, " _"], frontend: FrontendConfig, data: DataConfig
-) -> Float[np.ndarray, " _"]:
-    """Returns the samples; raises `Suspicious` if the recording cannot be judged."""
-    problem = None if data.suspicious == "keep" else suspicion(samples, frontend.n_fft)
-    if problem:
-        raise Suspicious(f"{name}: {problem}")
-    return samples
-
-
-def _hear(
-    clips: Iterable[tuple[Path, Float[np.ndarray, " _"] | UserError]], frontend: FrontendConfig
-) -> Iterator[tuple[Path, Heard | UserError]]:
-    batch: list[tuple[Path, np.ndarray | UserError]] = []
-    for path, samples in clips:
-        long = not isinstance(samples, UserError) and is_long(samples, frontend)
-        batch.append((path, samples))
-        del samples  # a long clip must go before the next one comes
-        if long or len(batch) == CLIPS_PER_BATCH:
-            yield from _heard(batch, frontend)
-            batch = []
-    yield from _heard(batch, frontend)
+    checked = ((name, _checked(name, samples, frontend, data)) for name, samples in clips)
+    return _hear(checked, frontend)
 
 
 def hear_all(
     paths: Sequence[Path], frontend: FrontendConfig, data: DataConfig = ANY
 ) -> Iterator[Heard]:
-    """The same of files that must all be readable.
+    """Yields what `hear` hears of files that must all be readable.
 
     Raises:
         UserError: The error of the first file that is not.
@@ -120,17 +83,43 @@ def hear_all(
         yield result
 
 
-def _heard(
-    batch: Sequence[tuple[Path, np.ndarray | UserError]], frontend: FrontendConfig
+def _checked(name: Path, samples: Samples, frontend: FrontendConfig, data: DataConfig) -> Samples:
+    """Returns the samples, or the error that the recording cannot be judged."""
+    if isinstance(samples, UserError) or data.suspicious == "keep":
+        return samples
+    problem = suspicion(samples, frontend.n_fft)
+    # An error that was raised would keep the samples alive, by its traceback.
+    return Suspicious(f"{name}: {problem}") if problem else samples
+
+
+def _hear(
+    clips: Iterable[tuple[Path, Samples]], frontend: FrontendConfig
 ) -> Iterator[tuple[Path, Heard | UserError]]:
+    batch: list[tuple[Path, Samples]] = []
+    for path, samples in clips:
+        long = not isinstance(samples, UserError) and is_long(samples, frontend)
+        batch.append((path, samples))
+        del samples  # a long clip must go before the next one comes
+        if long or len(batch) == CLIPS_PER_BATCH:
+            heard, batch = _heard(batch, frontend), []
+            while heard:  # what is handed out is not kept here
+                yield heard.popleft()
+    yield from _heard(batch, frontend)
+
+
+def _heard(
+    batch: Sequence[tuple[Path, Samples]], frontend: FrontendConfig
+) -> deque[tuple[Path, Heard | UserError]]:
     clips = [samples for _, samples in batch if not isinstance(samples, UserError)]
     computed = iter(compute_bands(clips, frontend, CLIPS_PER_BATCH) if clips else ())
+    heard: deque[tuple[Path, Heard | UserError]] = deque()
     for path, samples in batch:
         if isinstance(samples, UserError):
-            yield path, samples
+            heard.append((path, samples))
             continue
         frames = next(computed)
         if np.isfinite(frames).all():
-            yield path, Heard(frames, samples)
+            heard.append((path, Heard(frames, samples)))
         else:
-            yield path, UserError(f"{path}: samples are too large to be audio")
+            heard.append((path, UserError(f"{path}: samples are too large to be audio")))
+    return heard

@@ -141,7 +141,7 @@ def _empty_above(below: Float[np.ndarray, " band"], frontend: FrontendConfig) ->
     if high.all() or not high.any():
         return None
     least, others = below[high].min(), below[~high]
-    # The median, which takes longer, is no lower than the minimum, which tells of most clips.
+    # The minimum is at most the median, and is found sooner. It settles most clips.
     if least - others.min() < EMPTY or least - np.median(others) < EMPTY:
         return None
     return f"{edge / 1000:.1f} kHz"
@@ -149,7 +149,10 @@ def _empty_above(below: Float[np.ndarray, " band"], frontend: FrontendConfig) ->
 
 @cache
 def _high_bands(frontend: FrontendConfig) -> tuple[Bool[np.ndarray, " band"], float]:
-    """Which bands are the high ones, none without frequencies, and where they begin in Hz."""
+    """Returns which bands are high, and the lowest frequency of these in Hz.
+
+    A front-end without frequencies has no high band.
+    """
     if frontend.name not in EDGES:
         return np.zeros(frontend.n_bands, bool), 0.0
     edges = EDGES[frontend.name](frontend)[:-1]

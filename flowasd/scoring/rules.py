@@ -107,8 +107,9 @@ def of_frames(statistic: Statistic) -> Rule:
 
 def top10(nll: Float[np.ndarray, "clip time"], axis: int) -> PerClip:
     """Returns the mean of the highest tenth of the frames, of at least one frame."""
-    highest = max(1, round(nll.shape[axis] / 10))
-    return np.sort(nll, axis)[:, -highest:].mean(axis)
+    n_frames = nll.shape[axis]
+    highest = np.arange(n_frames - max(1, round(n_frames / 10)), n_frames)
+    return np.sort(nll, axis).take(highest, axis).mean(axis)
 
 
 def typicality(clips: Clips, normality: Normality) -> PerClip:

@@ -13,7 +13,7 @@ import soundfile
 from scipy.io import wavfile
 
 from flowasd.data import audio
-from flowasd.data.audio import find_audio, read_all, read_audio
+from flowasd.data.audio import find_audio, read_audio, read_each
 from flowasd.data.opening import NoLength
 from flowasd.errors import UserError
 
@@ -197,10 +197,10 @@ def test_samples_that_are_not_finite_are_refused(tmp_path, value):
     assert_refused(tmp_path / "a.wav", "NaN or infinite")
 
 
-def test_read_all_keeps_the_order_and_hands_errors_on(tmp_path):
+def test_read_each_keeps_the_order_and_hands_errors_on(tmp_path):
     paths = [write_pcm(tmp_path / f"{n}.wav", np.full(100 * (n + 1), n / 64), 2) for n in range(30)]
     paths[11].write_bytes(b"")
-    read = list(read_all(paths, RATE))
+    read = list(read_each(read_audio, paths))
     assert [path for path, _ in read] == paths
     for n, (path, samples) in enumerate(read):
         if n == 11:
@@ -210,22 +210,35 @@ def test_read_all_keeps_the_order_and_hands_errors_on(tmp_path):
             np.testing.assert_array_equal(samples, np.full(100 * (n + 1), n / 64))
 
 
+def test_an_error_that_is_handed_on_keeps_no_samples_alive(tmp_path):
+    """Not even by the frames of a traceback, which a batch of results would collect."""
+    wavfile.write(tmp_path / "a.wav", RATE, np.full(RATE, np.nan, np.float32))
+    ((_, error),) = read_each(read_audio, [tmp_path / "a.wav"])
+    assert isinstance(error, UserError)
+    assert "NaN" in str(error)
+    assert (error.__traceback__, error.__context__) == (None, None)
+
+
 @pytest.fixture
-def decoded(monkeypatch):
-    """The paths that have been decoded, in order."""
-    paths = []
-
-    def counted(path, *settings):
-        paths.append(path)
-        return read_audio(path, *settings)
-
-    monkeypatch.setattr(audio, "read_audio", counted)
-    return paths
+def decoded():
+    """The paths that `counted` has decoded, in order."""
+    return []
 
 
-def test_read_all_decodes_no_more_than_a_window_ahead(tmp_path, decoded):
+@pytest.fixture
+def counted(decoded):
+    """The same as `read_audio`."""
+
+    def read(path):
+        decoded.append(path)
+        return read_audio(path)
+
+    return read
+
+
+def test_read_each_decodes_no_more_than_a_window_ahead(tmp_path, counted, decoded):
     path = write_pcm(tmp_path / "a.wav", SIGNAL, 2)
-    clips = cast(Generator, read_all([path] * 100, RATE))
+    clips = cast(Generator, read_each(counted, [path] * 100))
     for done in range(1, 6):
         next(clips)
         assert len(decoded) <= done + audio.AHEAD
@@ -233,28 +246,19 @@ def test_read_all_decodes_no_more_than_a_window_ahead(tmp_path, decoded):
     assert len(decoded) <= 5 + audio.AHEAD
 
 
-def test_a_long_file_is_decoded_when_it_is_asked_for(tmp_path, decoded, monkeypatch):
+def test_a_long_file_is_decoded_when_it_is_asked_for(tmp_path, counted, decoded, monkeypatch):
     path = write_pcm(tmp_path / "a.wav", SIGNAL, 2)
     monkeypatch.setattr(audio, "LONG", 0.1)
-    for done, (_, samples) in enumerate(read_all([path] * 20, RATE), 1):
+    for done, (_, samples) in enumerate(read_each(counted, [path] * 20), 1):
         assert not isinstance(samples, UserError)
         assert len(decoded) == done
-
-
-def test_closing_the_stream_ends_the_decoding(tmp_path, decoded):
-    path = write_pcm(tmp_path / "a.wav", SIGNAL, 2)
-    clips = cast(Generator, read_all([path] * 100, RATE))
-    next(clips)
-    clips.close()
-    next(read_all([path], RATE))  # comes after all that was waiting
-    assert len(decoded) <= 1 + audio.AHEAD + 1
 
 
 FORKS = """
 import os, sys
 from pathlib import Path
-from flowasd.data.audio import read_all
-read = lambda: len(next(read_all([Path(sys.argv[1])], 16000))[1])
+from flowasd.data.audio import read_audio, read_each
+read = lambda: len(next(read_each(read_audio, [Path(sys.argv[1])]))[1])
 read()
 child = os.fork()
 if not child:
@@ -269,8 +273,8 @@ def test_a_forked_process_decodes_too(tmp_path):
     subprocess.run([sys.executable, "-c", FORKS, str(path)], check=True, timeout=60)
 
 
-def test_read_all_of_nothing_is_empty():
-    assert list(read_all([], RATE)) == []
+def test_read_each_of_nothing_is_empty():
+    assert list(read_each(read_audio, [])) == []
 
 
 def test_real_wavs_agree_with_scipy(recordings):

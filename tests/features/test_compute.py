@@ -33,7 +33,7 @@ def test_blocks_give_the_bands_of_one_go(frontend, n_samples, monkeypatch):
     np.testing.assert_allclose(computed, in_one_go(samples, frontend), atol=1e-4)
 
 
-def test_fewer_long_clips_at_once_give_the_bands_of_one_go():
+def test_fewer_clips_of_20_s_at_once_give_the_bands_of_one_go():
     """Of clips of 20 s two are computed at once where four of 10 s are."""
     rng = np.random.default_rng(0)
     clips = [rng.normal(size=n).astype(np.float32) / 10 for n in (310000, 20000, 320000, 250000)]

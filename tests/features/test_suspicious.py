@@ -12,6 +12,7 @@ from flowasd.config import parse, pooled_config
 from flowasd.data.audio import read_audio
 from flowasd.data.clips import Clip
 from flowasd.data.source import DataConfig, Source
+from flowasd.data.suspicious import Suspicious
 from flowasd.errors import UserError
 from flowasd.features.cache import cached_features, source_features
 from flowasd.features.frontend import Standardisation, fit_standardisation
@@ -149,3 +150,10 @@ def test_real_clips_are_heard_without_a_doubt_and_upsampled_ones_with_one(record
         ((_, heard),) = hear_samples([(path, np.clip(narrow, -1, 1))], SLIDER)
         assert isinstance(heard, Heard)
         assert lost_highs(heard.bands, statistics, SLIDER)
+
+
+def test_the_error_of_a_suspicious_file_keeps_no_samples_alive(tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.zeros(16000), 16000)
+    ((_, error),) = hear([tmp_path / "a.wav"], FRONTEND)
+    assert isinstance(error, Suspicious)
+    assert (error.__traceback__, error.__context__) == (None, None)
