@@ -58,8 +58,8 @@ class TrainConfig:
     eval_every: int = key(40, "steps between validations, each with a checkpoint", minimum=1)
     patience: int = key(
         3,
-        "validations without a lower held-out NLL after which training stops in its second half; if "
-        "steps is None, a tenth of all at least",
+        "validations without a lower held-out NLL after which training stops in its second half; "
+        "if steps is None, a tenth of all at least",
         minimum=1,
     )
 
