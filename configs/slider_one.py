@@ -6,7 +6,7 @@ Half of what a band holds in its softest moments is taken away, which is the roo
 machine. It helps where the background varies from clip to clip, and costs a fault that never stops
 a part of its score. On few-shot folds of DCASE 2020 slide rail (five folds, three seeds, every
 machine alone, experiments/slider_fewshot) AUC 96.7 ± 0.3 and pAUC 88.4 ± 1.0, where
-configs/slider.py has 96.6 and 88.6; on ID 02 90.8 and 68.4 instead of 88.7 and 65.2.
+configs/slider.py has 96.6 and 88.9; on ID 02 90.8 and 68.4 instead of 88.7 and 65.2.
 """
 
 from typing import Any

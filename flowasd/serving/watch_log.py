@@ -127,8 +127,8 @@ class WatchLog:
         os.fsync(self._file.fileno())
 
     def _parsed(self, text: str) -> list[Row]:
-        header, *lines = csv.reader(io.StringIO(text))
-        if tuple(header) != COLUMNS:
+        lines = csv.reader(io.StringIO(text))
+        if tuple(next(lines)) != COLUMNS:
             raise UserError(f"{self.path}: not the CSV of a watch; name another --output")
         rows = []
         for i, line in enumerate(lines, 2):
