@@ -5,7 +5,7 @@
 Half of what a band holds in its softest moments is taken away, which is the room as much as the
 machine. It helps where the background varies from clip to clip, and costs a fault that never stops
 a part of its score. On few-shot folds of DCASE 2020 slide rail (five folds, three seeds, every
-machine alone, experiments/slider_fewshot) AUC 96.7 ± 0.3 and pAUC 88.4 ± 1.0, where
+machine alone, experiments/slider_fewshot) AUC 96.8 ± 0.1 and pAUC 88.4 ± 0.5, where
 configs/slider.py has 96.6 and 88.9; on ID 02 90.8 and 68.4 instead of 88.7 and 65.2.
 """
 
