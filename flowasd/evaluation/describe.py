@@ -8,6 +8,7 @@ from flowasd.evaluation.alarms import describe_decisions
 from flowasd.evaluation.evaluate import Evaluation
 from flowasd.evaluation.examples import undefined_rules
 from flowasd.scoring.inversion import ALLOWED
+from flowasd.training.validation import FEWEST
 
 
 def describe(evaluation: Evaluation) -> str:
@@ -54,6 +55,13 @@ def describe_step(summary: Mapping[str, Any]) -> str:
     if lowest is None or start is None:  # the curves of the run were removed
         return f"Step {best} was kept."
     chance = "by more than chance explains (paired t test over held-out clips at 1 %)"
+    held_out = summary["clips"].get("validation", FEWEST)
+    if best == 0 and held_out < FEWEST:
+        return (
+            f"The start, a Gaussian, was kept: {held_out} validation clips are too few to tell "
+            f"that training lowers the NLL of new clips, which takes {FEWEST}; a larger "
+            "--config.data.validation gives more."
+        )
     if best == 0:
         return (
             f"The start, a Gaussian, was kept: {steps} steps did not lower its held-out NLL, "
